@@ -1,0 +1,4 @@
+package domain
+
+// VRM is a normalised vehicle registration mark.
+type VRM string
