@@ -74,7 +74,8 @@ type Renewed struct {
 
 // VehicleChanged puts another vehicle on the permit.
 type VehicleChanged struct {
-	EffectiveAt time.Time `json:"effectiveAt"`
+	EffectiveAt time.Time         `json:"effectiveAt"`
+	Evidence    []domain.Evidence `json:"evidence,omitempty"` // where the policy asks for the new V5C
 
 	Personal domain.Personal[VehicleChangedPersonal] `json:"-"`
 }
