@@ -1,0 +1,138 @@
+package node
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A page is what is read at once, before any of it is sent: the engine's
+// iterator is closed by then, so that a slow reader holds nothing back.
+const (
+	pageRecords = 128
+	pageBytes   = 1 << 20
+)
+
+// allCursor walks the whole log in pages.
+type allCursor struct {
+	next  uint64 // forwards: the position to go on at; backwards: before which to
+	exact bool   // next is known to be where a record begins or, backwards, ends
+}
+
+// forwards reads the next records before the reader's limit. An empty page
+// means that there are none.
+func (c *allCursor) forwards(r *reader, max int) ([]record, error) {
+	var page []record
+	bytes := uint64(0)
+	for ok := r.it.SeekGE(allKey(c.next)); ok && len(page) < max && bytes < pageBytes; ok = r.it.Next() {
+		if r.it.Key()[0] != spaceAll {
+			break
+		}
+		rec, err := r.current()
+		if err != nil {
+			return nil, err
+		}
+		if rec.position >= r.limit {
+			break
+		}
+		if c.exact && rec.position != c.next {
+			return nil, fmt.Errorf("%w: nothing is stored at position %d, the next record is at %d", errCorrupt, c.next, rec.position)
+		}
+		c.next, c.exact = rec.position+rec.size, true
+		bytes += rec.size
+		page = append(page, rec)
+	}
+	return page, r.damaged()
+}
+
+// backwards reads the records that lie wholly before next, the last one first.
+func (c *allCursor) backwards(r *reader, max int) ([]record, error) {
+	var page []record
+	bytes := uint64(0)
+	for ok := r.it.SeekLT(allKey(c.next)); ok && len(page) < max && bytes < pageBytes; ok = r.it.Prev() {
+		rec, err := r.current()
+		if err != nil {
+			return nil, err
+		}
+		if rec.position+rec.size > c.next {
+			continue
+		}
+		if c.exact && rec.position+rec.size != c.next {
+			return nil, fmt.Errorf("%w: no record ends at position %d, the one before ends at %d", errCorrupt, c.next, rec.position+rec.size)
+		}
+		c.next, c.exact = rec.position, true
+		bytes += rec.size
+		page = append(page, rec)
+	}
+	return page, r.damaged()
+}
+
+// streamCursor walks one stream in pages.
+type streamCursor struct {
+	stream    string
+	next      uint64 // revision to go on at, inclusive
+	backwards bool
+	ended     bool // nothing lies beyond, backwards
+}
+
+// page reads the next records of the stream. An empty page means that there
+// are none.
+func (c *streamCursor) page(r *reader, max int) ([]record, error) {
+	if c.ended {
+		return nil, nil
+	}
+	list, err := r.entries(c.stream, c.next, max, c.backwards)
+	if err != nil {
+		return nil, err
+	}
+	var page []record
+	bytes := uint64(0)
+	for _, e := range list {
+		rec, err := r.record(c.stream, e)
+		if err != nil {
+			return nil, err
+		}
+		page = append(page, rec)
+		switch {
+		case !c.backwards:
+			c.next = e.revision + 1
+		case e.revision == 0:
+			c.ended = true
+		default:
+			c.next = e.revision - 1
+		}
+		if bytes += rec.size; bytes >= pageBytes {
+			break
+		}
+	}
+	return page, nil
+}
+
+// resolve follows a link. A link that cannot be read as one is an event like
+// any other; one whose target is gone stands alone.
+func (r *reader) resolve(rec *record, now time.Time) (resolved, error) {
+	if rec.typ != typeLink {
+		return resolved{event: rec}, nil
+	}
+	number, stream, ok := strings.Cut(string(rec.data), "@")
+	revision, err := strconv.ParseInt(number, 10, 64)
+	if !ok || err != nil || revision < 0 || stream == "" {
+		return resolved{event: rec}, nil
+	}
+	h, err := r.head(stream)
+	if err != nil {
+		return resolved{}, err
+	}
+	if h.tombstoned || h.softDeleted() {
+		return resolved{link: rec}, nil
+	}
+	target, ok, err := r.find(stream, uint64(revision))
+	if err != nil {
+		return resolved{}, err
+	}
+	if !ok || !h.visible(&target, now) {
+		return resolved{link: rec}, nil
+	}
+	return resolved{event: &target, link: rec}, nil
+}

@@ -1,0 +1,219 @@
+// Package node is an event store that runs inside the program and speaks the
+// gRPC protocol of EventStoreDB, so that the official client works with it as
+// with a real cluster: in a demonstration, in a test, in a small installation.
+//
+// It is one node and never a cluster, has no users and no access lists, runs
+// no projections and no persistent subscriptions, and never removes an event
+// from its log: what is deleted or truncated is hidden, as it is on a real
+// server before it is scavenged. It knows nothing of what its streams are for.
+//
+// Begin reading here, then sequencer.go for how something is written,
+// commitcheck.go for when it is not, read.go and subscribe.go for how it is
+// read, and key.go, record.go and engine.go for how it lies on disk.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+const (
+	// firstPosition lies above 0, which clients take for "before any event".
+	firstPosition = 64
+
+	// maxMessage is the original server's bound on one message.
+	maxMessage = 16<<20 - 10000
+
+	// closeWait is how long Close lets requests finish.
+	closeWait = 5 * time.Second
+)
+
+// Options says where a node keeps its log and how it is reached.
+type Options struct {
+	// Dir is the folder of the store. Empty means in memory: for tests.
+	Dir string
+	// Listen is a TCP address such as "127.0.0.1:2113", or with port 0 for any
+	// free one. Empty means no TCP. Whoever reaches it may read and write
+	// everything, so it belongs on a loopback interface.
+	Listen string
+	// Socket is the path of a unix socket, which only the user that runs the
+	// node can connect to. Empty means none.
+	Socket string
+	// Protect names the streams whose events may never be deleted or
+	// truncated. Nil means none.
+	Protect func(stream string) bool
+	// Logger is told what an operator should know. Nil discards it.
+	Logger *slog.Logger
+	// Registerer is where the node's metrics go. Nil means nowhere.
+	Registerer prometheus.Registerer
+	// Now is the clock that stamps events and ages them. Nil means the
+	// system's.
+	Now func() time.Time
+	// FS is the file system under Dir. Nil means the operating system's.
+	FS vfs.FS
+}
+
+// Node is a running event store.
+type Node struct {
+	engine    *engine
+	tail      *tail
+	sequencer *sequencer
+	metrics   *metrics
+	log       *slog.Logger
+	now       func() time.Time
+	instance  uuid.UUID
+
+	server    *grpc.Server
+	listeners []net.Listener
+	serving   sync.WaitGroup
+	addr      string
+	socket    string
+
+	closing   chan struct{} // closed when Close begins; ends subscriptions
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the store and serves it. It waits a little for another process
+// that still holds the store, as one just killed does. When it returns the
+// node is listening.
+func Open(ctx context.Context, o Options) (*Node, error) {
+	o.setDefaults()
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("register the node's metrics: %w", err)
+	}
+	e, err := openEngine(ctx, o.Dir, o.FS, o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		engine: e, metrics: m, log: o.Logger, now: o.Now,
+		instance: uuid.New(), closing: make(chan struct{}),
+	}
+	if err := n.start(o); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+		if o.Dir == "" {
+			o.FS = vfs.NewMem()
+		}
+	}
+	if o.Dir == "" {
+		o.Dir = "store"
+	}
+}
+
+// start finds the end of the log, begins to write after it, and serves.
+func (n *Node) start(o Options) error {
+	if err := n.startSequencer(o.Protect); err != nil {
+		return err
+	}
+	n.server = grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.WaitForHandlers(true),
+		// The client pings every ten seconds, also while idle.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
+	)
+	streams.RegisterStreamsServer(n.server, streamService{Node: n})
+	serverfeatures.RegisterServerFeaturesServer(n.server, featureService{})
+	gossip.RegisterGossipServer(n.server, gossipService{Node: n})
+	if err := n.listen(o.Listen, o.Socket); err != nil {
+		return err
+	}
+	for _, l := range n.listeners {
+		n.serving.Go(func() {
+			if err := n.server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+				n.log.Error("stopped listening", "address", l.Addr().String(), "error", err)
+			}
+		})
+	}
+	return nil
+}
+
+func (n *Node) startSequencer(protect func(string) bool) error {
+	view, err := n.engine.read(everything)
+	if err != nil {
+		return err
+	}
+	end, clock, err := view.tail()
+	view.close()
+	if err != nil {
+		return err
+	}
+	n.tail = newTail(end)
+	n.sequencer = &sequencer{
+		engine: n.engine, tail: n.tail, logger: n.log, metrics: n.metrics,
+		now: n.now, protect: protect,
+		queue: make(chan *write, maxGroupWrites),
+		stop:  make(chan struct{}), ended: make(chan struct{}),
+		next: end, clock: clock,
+		recent: newRecentIDs(recentBudget),
+	}
+	go n.sequencer.run()
+	return nil
+}
+
+// Checkpoint copies the store as it is at this moment into a new folder, while
+// it goes on. A node can be opened on the copy. Files are shared by hard links
+// where the file system has them.
+func (n *Node) Checkpoint(dir string) error {
+	if err := n.engine.checkpoint(dir); err != nil {
+		return fmt.Errorf("copy the event store to %s: %w", dir, err)
+	}
+	return nil
+}
+
+// Close ends subscriptions, lets other requests finish for a few seconds,
+// breaks off the rest and closes the store. It may be called twice.
+func (n *Node) Close() error {
+	n.closeOnce.Do(func() { n.closeErr = n.close() })
+	return n.closeErr
+}
+
+func (n *Node) close() error {
+	close(n.closing)
+	if n.server != nil {
+		hard := time.AfterFunc(closeWait, n.server.Stop)
+		n.server.GracefulStop()
+		hard.Stop()
+	}
+	for _, l := range n.listeners {
+		_ = l.Close() // most are closed by the server already
+	}
+	n.serving.Wait()
+	if n.socket != "" {
+		_ = os.Remove(n.socket)
+	}
+	if n.sequencer != nil {
+		n.sequencer.shutdown()
+	}
+	return n.engine.close()
+}

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"encoding/binary"
+	"errors"
+	"strconv"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
+)
+
+const (
+	metaType        = "type"
+	metaCreated     = "created"
+	metaContentType = "content-type"
+
+	contentJSON   = "application/json"
+	contentBinary = "application/octet-stream"
+)
+
+// parseID reads both forms of an id. The structured one holds the big-endian
+// halves of the RFC 4122 bytes.
+func parseID(id *shared.UUID) (uuid.UUID, error) {
+	switch v := id.GetValue().(type) {
+	case *shared.UUID_Structured_:
+		var u uuid.UUID
+		binary.BigEndian.PutUint64(u[:8], uint64(v.Structured.GetMostSignificantBits()))
+		binary.BigEndian.PutUint64(u[8:], uint64(v.Structured.GetLeastSignificantBits()))
+		return u, nil
+	case *shared.UUID_String_:
+		return uuid.Parse(v.String_)
+	}
+	return uuid.UUID{}, errors.New("an event lacks its id")
+}
+
+func idToWire(id uuid.UUID, asString bool) *shared.UUID {
+	if asString {
+		return &shared.UUID{Value: &shared.UUID_String_{String_: id.String()}}
+	}
+	return &shared.UUID{Value: &shared.UUID_Structured_{Structured: &shared.UUID_Structured{
+		MostSignificantBits:  int64(binary.BigEndian.Uint64(id[:8])),
+		LeastSignificantBits: int64(binary.BigEndian.Uint64(id[8:])),
+	}}}
+}
+
+// resolved is what a reader is given for one place in a stream or in $all: the
+// event there and, where a link was followed, both ends of it.
+type resolved struct {
+	event *record // nil when the link's target is gone
+	link  *record
+}
+
+// original is the record whose place this is.
+func (r resolved) original() *record {
+	if r.link != nil {
+		return r.link
+	}
+	return r.event
+}
+
+func (r resolved) toWire(stringIDs bool) *streams.ReadResp {
+	return &streams.ReadResp{Content: &streams.ReadResp_Event{Event: &streams.ReadResp_ReadEvent{
+		Event:    recordToWire(r.event, stringIDs),
+		Link:     recordToWire(r.link, stringIDs),
+		Position: &streams.ReadResp_ReadEvent_CommitPosition{CommitPosition: r.original().position},
+	}}}
+}
+
+func recordToWire(rec *record, stringIDs bool) *streams.ReadResp_ReadEvent_RecordedEvent {
+	if rec == nil {
+		return nil
+	}
+	content := contentBinary
+	if rec.json {
+		content = contentJSON
+	}
+	return &streams.ReadResp_ReadEvent_RecordedEvent{
+		Id:               idToWire(rec.id, stringIDs),
+		StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte(rec.stream)},
+		StreamRevision:   rec.revision,
+		PreparePosition:  rec.position,
+		CommitPosition:   rec.position,
+		Metadata: map[string]string{
+			metaType:        rec.typ,
+			metaCreated:     strconv.FormatInt(rec.created, 10),
+			metaContentType: content,
+		},
+		CustomMetadata: rec.meta,
+		Data:           rec.data,
+	}
+}
