@@ -1,0 +1,239 @@
+package projections
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver
+
+	"permitledger/eventstore"
+)
+
+// Mark is a place in history: the last event that a file has applied. Stream,
+// revision and id say which event it was, so that a file beside another log
+// is found out; they are empty, and the rest zero, before the first event.
+type Mark struct {
+	Ledger   uint64
+	Position eventstore.Position
+	Stream   string
+	Revision uint64
+	EventID  string
+	Clock    time.Time
+}
+
+// bookkeeping is the runner's own table in every file. A file is live once it
+// may be read: one that is built beside another is not, until it is swapped in.
+const bookkeeping = `CREATE TABLE projection (
+	only     INTEGER PRIMARY KEY CHECK (only = 1),
+	model    TEXT    NOT NULL,
+	schema   INTEGER NOT NULL,
+	live     INTEGER NOT NULL,
+	ledger   INTEGER NOT NULL,
+	position INTEGER NOT NULL,
+	stream   TEXT    NOT NULL,
+	revision INTEGER NOT NULL,
+	event_id TEXT    NOT NULL,
+	clock    INTEGER NOT NULL  -- microseconds since 1970; 0 before the first event
+) STRICT`
+
+// file is one SQLite file of a model. Only one goroutine applies events to
+// it; any number read.
+type file struct {
+	path   string
+	writer *sql.DB // one connection
+	reader *sql.DB // read only
+	mark   Mark    // of the goroutine that applies events
+	scrub  bool    // an erasure's old pages may still lie in the WAL; as mark
+
+	mu     sync.Mutex
+	users  int  // reads under way, and one for whoever owns the file
+	gone   bool // to be removed when the last user is done
+	closed chan struct{}
+}
+
+// readers is how many reads of one model go on at the same time.
+const readers = 4
+
+// dsn makes the name by which the driver opens a file. secure_delete
+// overwrites what is deleted, so that an erasure leaves nothing in free pages.
+// NORMAL may lose the last commits in a power cut, never half of one: they are
+// then applied again.
+func dsn(path string, readOnly bool) string {
+	q := url.Values{}
+	pragmas := []string{"busy_timeout(1000)"}
+	if readOnly {
+		pragmas = append(pragmas, "query_only(1)")
+	} else {
+		pragmas = append(pragmas, "journal_mode(WAL)", "synchronous(NORMAL)", "secure_delete(1)")
+		q.Set("_txlock", "immediate")
+	}
+	q["_pragma"] = pragmas
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+// openFile opens a file as it is; it has to be there.
+func openFile(ctx context.Context, path string) (_ *file, err error) {
+	f := &file{path: path, users: 1, closed: make(chan struct{})}
+	if f.writer, err = sql.Open("sqlite", dsn(path, false)); err != nil {
+		return nil, err
+	}
+	f.writer.SetMaxOpenConns(1)
+	if f.reader, err = sql.Open("sqlite", dsn(path, true)); err != nil {
+		return nil, errors.Join(err, f.writer.Close())
+	}
+	f.reader.SetMaxOpenConns(readers)
+	f.reader.SetMaxIdleConns(readers)
+	// A crash between an erasure and the truncation of the WAL is made good here.
+	if err = f.truncate(ctx); err != nil {
+		return nil, errors.Join(err, f.shut())
+	}
+	return f, nil
+}
+
+// createFile makes an empty file for a model.
+func createFile(ctx context.Context, path string, m Model, live bool) (*file, error) {
+	if err := removeFile(path); err != nil {
+		return nil, err
+	}
+	// SQLite would make the file with the process's own mask; its WAL takes
+	// over the mode that it finds here.
+	h, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Close(); err != nil {
+		return nil, err
+	}
+	f, err := openFile(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	version, ddl := m.Schema()
+	err = f.update(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, bookkeeping); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, ddl); err != nil {
+			return fmt.Errorf("making the tables: %w", err)
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO projection VALUES (1, ?, ?, ?, 0, 0, '', 0, '', 0)`, m.Name(), version, live)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, f.shut(), removeFile(path))
+	}
+	return f, nil
+}
+
+// load reads the mark, and what the file was made for.
+func (f *file) load(ctx context.Context) (model string, version int, live bool, err error) {
+	row := f.writer.QueryRowContext(ctx, `SELECT model, schema, live FROM projection`)
+	if err := row.Scan(&model, &version, &live); err != nil {
+		return "", 0, false, err
+	}
+	f.mark, err = readMark(ctx, f.writer)
+	return model, version, live, err
+}
+
+type queryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func readMark(ctx context.Context, q queryer) (Mark, error) {
+	var m Mark
+	var clock int64
+	row := q.QueryRowContext(ctx, `SELECT ledger, position, stream, revision, event_id, clock FROM projection`)
+	if err := row.Scan(&m.Ledger, &m.Position, &m.Stream, &m.Revision, &m.EventID, &clock); err != nil {
+		return Mark{}, err
+	}
+	if clock != 0 {
+		m.Clock = time.UnixMicro(clock).UTC()
+	}
+	return m, nil
+}
+
+// MarkOf tells, inside a read, up to which event the rows go that it sees.
+func MarkOf(ctx context.Context, tx *sql.Tx) (Mark, error) { return readMark(ctx, tx) }
+
+// update runs fn in one transaction of the writer.
+func (f *file) update(ctx context.Context, fn func(*sql.Tx) error) error {
+	tx, err := f.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := fn(tx); err != nil {
+		return errors.Join(err, ignoreDone(tx.Rollback()))
+	}
+	return tx.Commit()
+}
+
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
+
+// truncate empties the WAL into the file.
+func (f *file) truncate(ctx context.Context) error {
+	var busy, pages, moved int
+	row := f.writer.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	if err := row.Scan(&busy, &pages, &moved); err != nil {
+		return err
+	}
+	f.scrub = busy != 0
+	return nil
+}
+
+// acquire counts a user in; it fails when the last one has gone.
+func (f *file) acquire() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.users == 0 {
+		return false
+	}
+	f.users++
+	return true
+}
+
+// release counts a user out. The last one closes the file, and removes it
+// when it has been replaced.
+func (f *file) release() error {
+	f.mu.Lock()
+	f.users--
+	last, gone := f.users == 0, f.gone
+	f.mu.Unlock()
+	if !last {
+		return nil
+	}
+	defer close(f.closed)
+	err := f.shut()
+	if gone {
+		err = errors.Join(err, removeFile(f.path))
+	}
+	return err
+}
+
+func (f *file) shut() error { return errors.Join(f.reader.Close(), f.writer.Close()) }
+
+func removeFile(path string) error {
+	for _, suffix := range []string{"-wal", "-shm", "-journal", ""} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// filePath names the n-th file of a model. A model that is made again gets a
+// new number, so that whoever still reads the old file never meets the new one.
+func filePath(dir, model string, n int) string {
+	return filepath.Join(dir, fmt.Sprintf("%s.%d.db", model, n))
+}

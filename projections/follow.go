@@ -1,0 +1,335 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"permitledger/eventstore"
+)
+
+const (
+	// batchSize is how many events one transaction takes at most: enough that
+	// the commit costs little beside the folds, few enough that a batch that
+	// is lost is soon done again.
+	batchSize = 1000
+	// idle is how long an unfinished batch waits for more while catching up,
+	// when the log hands its events over slower than they are folded.
+	idle = 50 * time.Millisecond
+	// waiting is how many decoded events wait for the transaction before them.
+	waiting = 256
+)
+
+// follower brings one file up to date. The live file and one that is made
+// beside it are both filled by a follower; they differ in who is told.
+type follower struct {
+	ledger  *eventstore.Ledger
+	model   Model
+	file    *file
+	follows []string
+
+	received func(ledger uint64)      // an event came in; zero for any other message
+	advanced func(m Mark, events int) // a transaction was committed
+	caughtUp func()                   // the end of the log was reached
+}
+
+// message is what the subscription hands to the goroutine that owns the file.
+type message struct {
+	kind  messageKind
+	event eventstore.Event // only the envelope's place when err is set
+	err   error            // it could not be decoded
+}
+
+type messageKind uint8
+
+const (
+	kindEvent messageKind = iota
+	kindCaughtUp
+	kindProgress
+)
+
+// intake is the subscription's end of the channel. Events are decoded here,
+// beside the goroutine that folds them.
+type intake struct {
+	ctx      context.Context // of the one subscription that this value lives for
+	codec    *eventstore.Codec
+	messages chan<- message
+}
+
+// Event decodes and hands on.
+func (in intake) Event(r eventstore.Recorded) error {
+	e, err := in.codec.Decode(r)
+	if err != nil {
+		e = eventstore.Event{Envelope: eventstore.Envelope{
+			ID: r.ID, Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type}}
+	}
+	return in.send(message{kind: kindEvent, event: e, err: err})
+}
+
+// CaughtUp hands on.
+func (in intake) CaughtUp() error { return in.send(message{kind: kindCaughtUp}) }
+
+// Progress hands on that the log was heard of. Its position is not used: an
+// event that comes later may carry the same.
+func (in intake) Progress(eventstore.Position) error {
+	return in.send(message{kind: kindProgress})
+}
+
+func (in intake) send(m message) error {
+	select {
+	case in.messages <- m:
+		return nil
+	case <-in.ctx.Done():
+		return in.ctx.Err()
+	}
+}
+
+// follow subscribes after the file's mark and applies what comes until ctx
+// ends or something fails. A *Poison is returned for an event that cannot be
+// decoded or applied; all before it is in the file then.
+func (w *follower) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	messages := make(chan message, waiting)
+	var ended error
+	go func() {
+		defer close(messages)
+		ended = w.ledger.Store().Subscribe(ctx, w.file.mark.Position, intake{ctx, w.ledger.Codec(), messages})
+	}()
+	err := w.consume(ctx, messages)
+	cancel()
+	for range messages { // until the subscription is over
+	}
+	if err != nil {
+		return err
+	}
+	return ended
+}
+
+// consume applies messages until the channel is closed. While catching up it
+// fills batches; afterwards it commits as soon as nothing more waits.
+func (w *follower) consume(ctx context.Context, messages <-chan message) error {
+	var batch []item
+	live := false
+	flush := func() error {
+		err := w.commit(ctx, batch)
+		batch = batch[:0]
+		return err
+	}
+	for {
+		var m message
+		var ok bool
+		select {
+		case m, ok = <-messages:
+		default:
+			if live {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			var rest <-chan time.Time
+			if len(batch) > 0 {
+				rest = time.After(idle)
+			}
+			select {
+			case m, ok = <-messages:
+			case <-rest:
+				if err := flush(); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if !ok {
+			return flush()
+		}
+		if m.kind == kindEvent {
+			it, poison := w.take(batch, m)
+			if poison != nil {
+				if err := flush(); err != nil {
+					return err
+				}
+				return poison
+			}
+			if it != nil {
+				batch = append(batch, *it)
+			}
+		} else {
+			w.received(0)
+		}
+		if len(batch) == batchSize || m.kind == kindCaughtUp {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if m.kind == kindCaughtUp {
+			live = true
+			w.caughtUp()
+		}
+	}
+}
+
+// take gives an event its place in history. It gives nothing for an event that
+// was there already.
+func (w *follower) take(batch []item, m message) (*item, error) {
+	last := w.file.mark
+	if len(batch) > 0 {
+		last = markAt(batch[len(batch)-1].Event)
+	}
+	if m.event.Position <= last.Position {
+		return nil, nil
+	}
+	it := item{
+		Event: Event{Event: m.event, Ledger: last.Ledger + 1, Clock: last.Clock},
+		pass:  !slices.ContainsFunc(w.follows, func(prefix string) bool { return strings.HasPrefix(m.event.Stream, prefix) }),
+	}
+	w.received(it.Ledger)
+	if m.err != nil && !it.pass {
+		return nil, poisonOf(it.Event, m.err)
+	}
+	if m.event.RecordedAt.After(it.Clock) {
+		it.Clock = m.event.RecordedAt
+	}
+	return &it, nil
+}
+
+func (w *follower) commit(ctx context.Context, batch []item) error {
+	if len(batch) == 0 {
+		if w.file.scrub {
+			return w.file.truncate(ctx)
+		}
+		return nil
+	}
+	before := w.file.mark
+	n, err := w.file.apply(ctx, w.model, batch)
+	if w.file.mark != before {
+		w.advanced(w.file.mark, n)
+	}
+	var rejected *rejection
+	if errors.As(err, &rejected) {
+		return poisonOf(batch[rejected.index].Event, rejected.err)
+	}
+	return err
+}
+
+func poisonOf(e Event, err error) *Poison {
+	return &Poison{EventID: e.ID.String(), Stream: e.Stream, Type: e.Type, Ledger: e.Ledger, Err: err}
+}
+
+// follow keeps the live file up to date until ctx ends or an event stops it.
+func (p *Projection) follow(ctx context.Context) {
+	p.set(func() { p.state, p.poison, p.trouble, p.goal, p.reached = CatchingUp, nil, "", nil, false })
+	log := p.runner.cfg.Logger.With("model", p.Name())
+	pause := pauses()
+	for ctx.Err() == nil {
+		before := p.file.mark
+		err := p.attempt(ctx)
+		var poison *Poison
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.As(err, &poison):
+			poison.Since = p.runner.cfg.Now()
+			p.set(func() { p.state, p.poison, p.trouble = Stopped, poison, "" })
+			log.Error("read model stopped", "event", poison.EventID, "type", poison.Type, "ledger", poison.Ledger, "error", poison.Err)
+			return
+		case err == nil:
+			err = errors.New("the subscription ended")
+		case broken(err):
+			err = errors.Join(err, p.remake(ctx, "its file is damaged"))
+		}
+		if p.file.mark != before {
+			pause = pauses()
+		}
+		p.set(func() {
+			if p.trouble != err.Error() {
+				log.Warn("read model is in trouble and tries again", "error", err)
+			}
+			p.state, p.trouble = CatchingUp, err.Error()
+		})
+		select {
+		case <-time.After(pause.NextBackOff()):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func pauses() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 100*time.Millisecond, 10*time.Second
+	return b
+}
+
+// attempt sees to it that the file belongs to this log and follows the log.
+func (p *Projection) attempt(ctx context.Context) error {
+	same, err := p.sameLog(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for the last event applied: %w", err)
+	}
+	if !same {
+		if err := p.remake(ctx, "its last event is not in this log"); err != nil {
+			return fmt.Errorf("making the read model again: %w", err)
+		}
+	}
+	head, err := p.runner.cfg.Ledger.Store().Head(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for the head of the log: %w", err)
+	}
+	p.set(func() {
+		if p.goal == nil {
+			p.goal = &head
+		}
+	})
+	w := follower{
+		ledger: p.runner.cfg.Ledger, model: p.model, file: p.file, follows: p.model.Follows(),
+		received: p.receivedMessage, advanced: p.advancedTo, caughtUp: p.reachedEnd,
+	}
+	return w.follow(ctx)
+}
+
+func (p *Projection) receivedMessage(ledger uint64) {
+	p.runner.Saw(ledger)
+	now := p.runner.cfg.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heard = now
+}
+
+func (p *Projection) advancedTo(m Mark, events int) {
+	p.set(func() { p.mark, p.applied, p.trouble = m, p.applied+uint64(events), "" })
+}
+
+func (p *Projection) reachedEnd() {
+	p.set(func() { p.state, p.trouble, p.reached = Running, "", true })
+}
+
+// sameLog reports whether the last event that the file has applied is where
+// the log has it. A copied log has the same events at other places, and there
+// the file's position would resume at the wrong one.
+func (p *Projection) sameLog(ctx context.Context) (bool, error) {
+	mark := p.file.mark
+	if mark.Ledger == 0 {
+		return true, nil
+	}
+	for r, err := range p.runner.cfg.Ledger.Store().Read(ctx, mark.Stream, mark.Revision) {
+		if errors.Is(err, eventstore.ErrNoStream) {
+			return false, nil
+		}
+		return err == nil && r.ID.String() == mark.EventID && r.Position == mark.Position, err
+	}
+	return false, nil
+}
+
+// remake begins again with an empty file.
+func (p *Projection) remake(ctx context.Context, why string) error {
+	p.runner.cfg.Logger.Warn("read model is made again", "model", p.Name(), "because", why)
+	f, err := createFile(ctx, filePath(p.runner.cfg.Dir, p.Name(), p.number+1), p.model, true)
+	if err != nil {
+		return err
+	}
+	return p.replace(f, p.number+1)
+}

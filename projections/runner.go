@@ -1,0 +1,181 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"permitledger/eventstore"
+)
+
+// Config says where the read models lie and what they follow.
+type Config struct {
+	// Dir is the folder of the files, made with mode 0700 when it is not
+	// there. Empty is a temporary folder that goes away with Close.
+	Dir string
+	// Ledger is the log that is followed.
+	Ledger *eventstore.Ledger
+	// Logger gets a line when a model starts anew, stops or is in trouble.
+	// It never gets anything of an event's content. Nil is silence.
+	Logger *slog.Logger
+	// Registerer gets the metrics. Nil has none.
+	Registerer prometheus.Registerer
+	// Now is the wall clock, for the age of messages and for since when a
+	// model is stopped; no row depends on it. Nil is time.Now. It is not the
+	// simulated clock of a demonstration, which would show every age wrong.
+	Now func() time.Time
+}
+
+// Runner keeps a set of read models up to date. Each follows the log by
+// itself, so that one that is slow, stopped or being rebuilt holds up no other.
+type Runner struct {
+	cfg       Config
+	temporary bool // Dir is ours to remove
+	order     []*Projection
+	byName    map[string]*Projection
+	furthest  atomic.Uint64 // greatest ledger number that the process has seen
+	running   atomic.Bool
+	collector prometheus.Collector // nil without a Registerer
+}
+
+// Open opens the files of the models, or makes them. Their rows can be read
+// from then on, as they were left; Run brings them up to date.
+func Open(ctx context.Context, cfg Config, models ...Model) (*Runner, error) {
+	if cfg.Ledger == nil {
+		return nil, errors.New("projections: no ledger to follow")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	r := &Runner{cfg: cfg, byName: make(map[string]*Projection)}
+	if err := r.makeDir(); err != nil {
+		return nil, err
+	}
+	for _, m := range models {
+		if err := r.add(ctx, m); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+	}
+	if cfg.Registerer != nil {
+		c := collector{r}
+		if err := cfg.Registerer.Register(c); err != nil {
+			return nil, errors.Join(fmt.Errorf("registering the metrics of the read models: %w", err), r.Close())
+		}
+		r.collector = c
+	}
+	return r, nil
+}
+
+func (r *Runner) makeDir() error {
+	if r.cfg.Dir == "" {
+		dir, err := os.MkdirTemp("", "permitledger-projections-")
+		if err != nil {
+			return fmt.Errorf("making a folder for the read models: %w", err)
+		}
+		r.cfg.Dir, r.temporary = dir, true
+		return nil
+	}
+	if err := os.MkdirAll(r.cfg.Dir, 0o700); err != nil {
+		return fmt.Errorf("making the folder of the read models: %w", err)
+	}
+	return nil
+}
+
+func (r *Runner) add(ctx context.Context, m Model) error {
+	name := m.Name()
+	if r.byName[name] != nil {
+		return fmt.Errorf("there are two read models named %q", name)
+	}
+	p, err := openProjection(ctx, r, m)
+	if err != nil {
+		return fmt.Errorf("opening read model %s: %w", name, err)
+	}
+	r.byName[name] = p
+	r.order = append(r.order, p)
+	return nil
+}
+
+// Run follows the log until ctx ends, and returns nil then. What is wrong
+// with a model is told by its status and not by Run: the others go on. After
+// Run has returned it may be called again, and then a stopped model tries
+// again the event that it stopped at.
+func (r *Runner) Run(ctx context.Context) error {
+	if !r.running.CompareAndSwap(false, true) {
+		return errors.New("the read models are already being kept up to date")
+	}
+	defer r.running.Store(false)
+	var wg sync.WaitGroup
+	for _, p := range r.order {
+		wg.Go(func() { p.follow(ctx) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// Close closes the files. Run must have returned. Reads that are under way
+// are let finish.
+func (r *Runner) Close() error {
+	if r.collector != nil {
+		r.cfg.Registerer.Unregister(r.collector)
+	}
+	var errs []error
+	for _, p := range r.order {
+		errs = append(errs, p.close())
+	}
+	if r.temporary {
+		errs = append(errs, os.RemoveAll(r.cfg.Dir))
+	}
+	return errors.Join(errs...)
+}
+
+// Projection gives the projection of a model by its name, or nil.
+func (r *Runner) Projection(name string) *Projection { return r.byName[name] }
+
+// Projections lists the projections in the order in which they were given.
+func (r *Runner) Projections() []*Projection {
+	return append([]*Projection(nil), r.order...)
+}
+
+// Ready reports whether every model has reached the head of the log as it was
+// when the model began to follow it. A stopped model does not keep the others
+// from being served: it counts as ready and is told by Degraded.
+func (r *Runner) Ready() bool {
+	for _, p := range r.order {
+		if !p.ready() {
+			return false
+		}
+	}
+	return true
+}
+
+// Degraded lists the models that are stopped or in trouble.
+func (r *Runner) Degraded() []string {
+	var names []string
+	for _, p := range r.order {
+		if s := p.Status(); s.Error != nil || s.Trouble != "" {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// Saw tells of a ledger number that another part of the process has met, so
+// that the lag of the models is measured against it.
+func (r *Runner) Saw(ledger uint64) {
+	for {
+		n := r.furthest.Load()
+		if ledger <= n || r.furthest.CompareAndSwap(n, ledger) {
+			return
+		}
+	}
+}
