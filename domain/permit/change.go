@@ -37,13 +37,16 @@ func (s State) changeVehicle(at time.Time, c ChangeVehicle) (Event, error) {
 
 func hasV5C(items []domain.Evidence, uploaded func(sha string) bool) bool {
 	return slices.ContainsFunc(items, func(e domain.Evidence) bool {
-		return e.Kind == domain.EvidenceV5C && uploaded != nil && uploaded(e.SHA256)
+		return isV5C(e) && uploaded != nil && uploaded(e.SHA256)
 	})
 }
 
 func (s State) changeAddress(at time.Time, c ChangeAddress) (Event, error) {
 	if r := s.live(at); r != nil {
 		return nil, r
+	}
+	if c.Property.UPRN == s.Property.UPRN {
+		return nil, domain.Refuse(domain.RuleSameAddress, "uprn", "The permit is for this address already.")
 	}
 	switch c.Zone {
 	case s.Zone:
@@ -53,9 +56,6 @@ func (s State) changeAddress(at time.Time, c ChangeAddress) (Event, error) {
 		return nil, domain.Refuse(domain.RuleOtherZone, "uprn", fmt.Sprintf(
 			"This address lies in zone %s and the permit is for zone %s. Apply anew with proof of residency for the new address and the V5C, and cancel this permit.",
 			c.Zone, s.Zone))
-	}
-	if c.Property.UPRN == s.Property.UPRN {
-		return nil, domain.Refuse(domain.RuleSameAddress, "uprn", "The permit is for this address already.")
 	}
 	if err := s.checkMove(c, domain.DateOf(at)); err != nil {
 		return nil, err

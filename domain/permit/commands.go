@@ -50,8 +50,9 @@ type Review struct {
 	OwnerSubject string // sign-in subject of the account's owner; empty when nobody owns it
 	Decision     domain.Decision
 	Versions     domain.Versions
-	// Known reports whether a document belongs to this case beyond those the
-	// permit itself names: those supplied later. Nil: there are none.
+	// Known reports whether a document belongs to this case beyond those that
+	// State.Evidence names: those supplied later, those of an earlier address.
+	// Nil: there are none.
 	Known func(sha string) bool
 }
 

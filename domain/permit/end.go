@@ -32,7 +32,7 @@ func (s State) cancel(at time.Time, c Cancel) (Event, error) {
 	e := Cancelled{Reason: reason, EffectiveAt: at, RefundRule: c.Rules.Refund.Kind,
 		Personal: domain.PersonalOf(CancelledPersonal{Words: c.Words})}
 	if !pending {
-		e.Refund = s.refund(domain.DateOf(at), c.Rules)
+		e.Refund = s.refund(at, c.Rules)
 	}
 	return e, nil
 }
@@ -59,13 +59,20 @@ func (s State) withdraw(at time.Time, c Withdraw) (Event, error) {
 	record, words := c.Decision.Split(domain.OutcomeWithdrawn, c.Actor, c.Versions)
 	return Cancelled{
 		Reason: CancelledByCouncil, EffectiveAt: effective,
-		Refund: s.refund(c.EffectiveOn, c.Rules), RefundRule: c.Rules.Refund.Kind,
+		Refund: s.refund(effective, c.Rules), RefundRule: c.Rules.Refund.Kind,
 		Decision: &record,
 		Personal: domain.PersonalOf(CancelledPersonal{Decision: &words}),
 	}, nil
 }
 
-// refund is what the policy gives back when the permit ends on a day.
-func (s State) refund(on domain.Date, r policy.Rules) domain.Pence {
-	return 0
+// refund is what the policy gives back of all terms when the permit ends at an
+// instant. The figure is fixed in the event; a later policy never changes it.
+func (s State) refund(end time.Time, r policy.Rules) domain.Pence {
+	paid := make([]policy.PaidTerm, 0, len(s.Terms))
+	before := 0
+	for _, t := range s.Terms {
+		paid = append(paid, policy.PaidTerm{Anchor: s.Anchor(), Before: before, Months: t.Months, Price: t.Price})
+		before += t.Months
+	}
+	return r.RefundFor(end, paid...)
 }

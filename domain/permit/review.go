@@ -68,10 +68,9 @@ func (s State) OwnedBy(subject, owner string) bool {
 	return subject != "" && (subject == s.EnteredBy || subject == owner)
 }
 
-// names reports whether the permit itself names a document.
+// names reports whether the permit itself rests on a document.
 func (s State) names(sha string) bool {
-	named := func(e domain.Evidence) bool { return e.SHA256 == sha }
-	return slices.ContainsFunc(s.Evidence, named) || slices.ContainsFunc(s.MoveEvidence, named)
+	return slices.ContainsFunc(s.Evidence, func(e domain.Evidence) bool { return e.SHA256 == sha })
 }
 
 // checkHold refuses an approval whose money could not be taken any more. The

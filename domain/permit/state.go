@@ -1,6 +1,7 @@
 package permit
 
 import (
+	"slices"
 	"time"
 
 	"permitledger/domain"
@@ -29,8 +30,7 @@ type State struct {
 	CountsTowardLimit bool              `json:"countsTowardLimit,omitempty"`
 	FollowsPermit     domain.PermitID   `json:"followsPermit,omitempty"`
 	FollowsDispute    domain.DisputeID  `json:"followsDispute,omitempty"`
-	Evidence          []domain.Evidence `json:"evidence,omitempty"`     // of the application
-	MoveEvidence      []domain.Evidence `json:"moveEvidence,omitempty"` // of the latest change of address
+	Evidence          []domain.Evidence `json:"evidence,omitempty"` // what the permit rests on now
 
 	TermsVersion string        `json:"termsVersion,omitempty"` // the terms and conditions accepted last
 	AutoRenewal  bool          `json:"autoRenewal,omitempty"`  // as last recorded; see AutoRenewalOn
@@ -94,11 +94,14 @@ func Evolve(s State, e Event, m domain.Meta) State {
 		s.TermsVersion = e.TermsVersion
 	case VehicleChanged:
 		s.Vehicle = e.Personal.Value.To
+		if len(e.Evidence) > 0 {
+			s.Evidence = replaceEvidence(s.Evidence, e.Evidence, isV5C)
+		}
 		s = s.countVehicleChange(e.EffectiveAt)
 	case AddressChanged:
 		s.Property = e.Personal.Value.To
 		s.Zone = e.Zone
-		s.MoveEvidence = e.Evidence
+		s.Evidence = replaceEvidence(s.Evidence, e.Evidence, domain.Evidence.IsProofOfResidency)
 	case Cancelled:
 		s.Cancellation = cancelled(e, m)
 	case AutoRenewalCancelled:
@@ -131,6 +134,16 @@ func cancelled(e Cancelled, m domain.Meta) *Cancellation {
 	return c
 }
 
+// replaceEvidence puts new documents in the place of those that a change made
+// pointless, so that a badge or tenancy which has ended can be told from the
+// state alone.
+func replaceEvidence(old, with []domain.Evidence, pointless func(domain.Evidence) bool) []domain.Evidence {
+	kept := slices.DeleteFunc(slices.Clone(old), pointless)
+	return append(kept, with...)
+}
+
+func isV5C(e domain.Evidence) bool { return e.Kind == domain.EvidenceV5C }
+
 // countVehicleChange counts a change against the term that runs at an instant;
 // one made before the first day belongs to the first term.
 func (s State) countVehicleChange(at time.Time) State {
@@ -138,7 +151,7 @@ func (s State) countVehicleChange(at time.Time) State {
 	if i < 0 {
 		return s
 	}
-	terms := append([]Term(nil), s.Terms...)
+	terms := slices.Clone(s.Terms)
 	terms[i].VehicleChanges++
 	s.Terms = terms
 	return s

@@ -126,20 +126,3 @@ func (s State) Decision() (Decided, bool) {
 	}
 	return *s.Decided, true
 }
-
-// EffectiveAt is the instant from which an event is true, which is not always
-// when it was recorded: a permit covers the whole of its first day although it
-// was approved in the afternoon, and a withdrawal gives notice.
-func EffectiveAt(e Event, m domain.Meta) time.Time {
-	switch e := e.(type) {
-	case Approved:
-		if first := e.FirstDay.Midnight(); first.Before(m.At) {
-			return first
-		}
-	case Cancelled:
-		return e.EffectiveAt
-	case VehicleChanged:
-		return e.EffectiveAt
-	}
-	return m.At
-}
