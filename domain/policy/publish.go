@@ -16,38 +16,40 @@ var ErrVersionTaken = errors.New("this version is already published with other c
 // council hands in. What is in the book already with the same content is not
 // published again, whatever file it came in.
 func Publish(b Book, e Event) ([]Event, error) {
-	for _, old := range b.sameVersion(e) {
-		if !reflect.DeepEqual(withoutFile(old), withoutFile(e)) {
-			return nil, fmt.Errorf("%s: %w", e.EventType(), ErrVersionTaken)
-		}
-		return nil, nil
+	old := b.sameVersion(e)
+	switch {
+	case old == nil:
+		return []Event{e}, nil
+	case !reflect.DeepEqual(withoutFile(old), withoutFile(e)):
+		return nil, fmt.Errorf("%s: %w", e.EventType(), ErrVersionTaken)
 	}
-	return []Event{e}, nil
+	return nil, nil
 }
 
-// sameVersion gives what was published under the same name and version.
-func (b Book) sameVersion(e Event) (old []Event) {
+// sameVersion gives what was published under the same name and version; nil
+// when nothing was.
+func (b Book) sameVersion(e Event) Event {
 	switch e := e.(type) {
 	case TariffPublished:
 		for _, t := range b.tariffs {
 			if t.Version == e.Version {
-				old = append(old, TariffPublished(t))
+				return TariffPublished(t)
 			}
 		}
 	case PolicyPublished:
 		for _, p := range b.policies {
 			if p.Version == e.Version {
-				old = append(old, PolicyPublished(p))
+				return PolicyPublished(p)
 			}
 		}
 	case TermsPublished:
 		for _, t := range b.terms {
 			if t.Version == e.Version {
-				old = append(old, TermsPublished(t))
+				return TermsPublished(t)
 			}
 		}
 	}
-	return old
+	return nil
 }
 
 // withoutFile leaves out the hash of the file, and the difference between an
