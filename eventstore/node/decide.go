@@ -120,7 +120,8 @@ func (s *sequencer) repeated(h *head, stream string, at stored) outcome {
 }
 
 // append stages the events of a write and what they do to the stream's
-// metadata.
+// metadata. A write without events has effects too: it is checked, and it ends
+// a soft deletion.
 func (s *sequencer) append(h *head, w *write) outcome {
 	out := outcome{verdict: verdictWrite}
 	wasDeleted := h.softDeleted() && !isMetastream(w.stream)
@@ -134,19 +135,15 @@ func (s *sequencer) append(h *head, w *write) outcome {
 		out.position, out.located = rec.position, true
 	}
 	out.last = h.last
-	if len(w.events) == 0 {
-		return out
+	var err error
+	switch {
+	case isMetastream(w.stream):
+		err = s.described(w.stream, w.events)
+	case wasDeleted:
+		err = s.recreate(h, w.stream, h.last+1-int64(len(w.events)))
 	}
-	if isMetastream(w.stream) {
-		if err := s.described(w.stream, w.events[len(w.events)-1].data); err != nil {
-			return s.broken(err)
-		}
-		return out
-	}
-	if wasDeleted {
-		if err := s.recreate(h, w.stream, h.last+1-int64(len(w.events))); err != nil {
-			return s.broken(err)
-		}
+	if err != nil {
+		return s.broken(err)
 	}
 	return out
 }
@@ -160,7 +157,7 @@ func (s *sequencer) broken(err error) outcome {
 
 // described lets the original stream's head follow a write to its metastream.
 // Metadata written to a soft-deleted stream brings the stream back, empty.
-func (s *sequencer) described(metastream string, data []byte) error {
+func (s *sequencer) described(metastream string, events []record) error {
 	stream := originalOf(metastream)
 	if isMetastream(stream) {
 		return nil
@@ -170,7 +167,9 @@ func (s *sequencer) described(metastream string, data []byte) error {
 		return err
 	}
 	wasDeleted := h.softDeleted()
-	h.describe(data)
+	if len(events) > 0 {
+		h.describe(events[len(events)-1].data)
+	}
 	if wasDeleted {
 		return s.recreate(h, stream, h.last+1)
 	}

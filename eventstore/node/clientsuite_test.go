@@ -1,0 +1,140 @@
+package node
+
+import (
+	"bufio"
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+)
+
+const (
+	suiteSwitch = "PERMITLEDGER_CLIENT_SUITE"
+	suiteModule = "github.com/EventStore/EventStore-Client-Go/v4"
+)
+
+// suiteContainers takes the place of the file with which the client's suite
+// starts its servers.
+//
+//go:embed testdata/containers_test.go.txt
+var suiteContainers []byte
+
+// suiteFails are the tests of the suite that cannot pass here, and why.
+var suiteFails = map[string]string{
+	"TestStreams/ReadStreamTests/readStreamEventsForwardsFromZeroPosition":         "wants the events of a fixture database",
+	"TestStreams/ReadStreamTests/readStreamEventsBackwardsFromEndPosition":         "wants the events of a fixture database",
+	"TestStreams/SubscriptionTests/allSubscriptionWithFilterDeliversCorrectEvents": "wants the byte positions of a fixture database",
+	"TestStreams/AuthenticationTests/callInsecureWithoutCredentials":               "creates a persistent subscription",
+	"TestStreams/AuthenticationTests/callInsecureWithInvalidCredentials":           "creates a persistent subscription",
+	"TestExpectations/ReadAllTests/readAllEventsForwardsFromZeroPosition(":         "wants the byte positions of a fixture database",
+	"TestExpectations/ReadAllTests/readAllEventsForwardsFromNonZeroPosition":       "wants the byte positions of a fixture database",
+	"TestExpectations/ReadAllTests/readAllEventsBackwardsFromZeroPosition":         "wants the byte positions of a fixture database",
+	"TestExpectations/ReadAllTests/readAllEventsBackwardsFromNonZeroPosition":      "wants the byte positions of a fixture database",
+}
+
+// TestClientSuite runs the official client's own tests against a node.
+func TestClientSuite(t *testing.T) {
+	if os.Getenv(suiteSwitch) != "1" {
+		t.Skipf("SKIPPED: the official client's own suite; set %s=1 to run it (it downloads the suite's dependencies)", suiteSwitch)
+	}
+	n := openNode(t, Options{Dir: t.TempDir()})
+	c := connect(t, n)
+	for i := range 60 {
+		mustAppendAt(t, c, "dataset20M-0", revisionBefore(i*100), numbered("e", i*100, 100)...)
+	}
+	out := runSuite(t, n.Addr())
+	passed, failed := suiteResults(t, out)
+	for _, name := range failed {
+		if suiteFails[name] == "" {
+			t.Errorf("%s failed", name)
+		}
+	}
+	for _, name := range passed {
+		if suiteFails[name] != "" {
+			t.Errorf("%s passed, although it %s", name, suiteFails[name])
+		}
+	}
+	if len(passed) < 40 {
+		t.Errorf("only %d tests passed:\n%s", len(passed), out)
+	}
+	t.Logf("%d passed; %d failed as they must:", len(passed), len(failed))
+	for _, name := range failed {
+		t.Logf("  %s: %s", name, suiteFails[name])
+	}
+	if t.Failed() {
+		t.Logf("output of the suite:\n%s", out)
+	}
+}
+
+func revisionBefore(next int) esdb.ExpectedRevision {
+	if next == 0 {
+		return esdb.NoStream{}
+	}
+	return esdb.Revision(uint64(next - 1))
+}
+
+// runSuite copies the client's module aside and runs its tests there.
+func runSuite(t *testing.T, endpoint string) []byte {
+	t.Helper()
+	list := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", suiteModule)
+	dir, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := t.TempDir()
+	if err := os.CopyFS(work, os.DirFS(strings.TrimSpace(string(dir)))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(work, "esdb", "containers_test.go"), suiteContainers, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	suite := exec.Command("go", "test", "-mod=mod", "-count=1", "-timeout=100s", "-json",
+		"-run", "^(TestStreams|TestExpectations|TestMisc|TestConnectionString.*|TestConsistent.*|Test.*PropertyRetrieval.*|TestGetAll.*)$", "./esdb")
+	suite.Dir = work
+	suite.Env = append(os.Environ(), "NODE_ENDPOINT="+endpoint, "GOFLAGS=", "GOWORK=off")
+	suite.Stderr = os.Stderr
+	out, err := suite.Output() // it fails wherever one test does
+	if len(out) == 0 {
+		t.Fatalf("the suite did not run: %v", err)
+	}
+	return out
+}
+
+// suiteResults lists the leaf tests that passed and that failed.
+func suiteResults(t *testing.T, out []byte) (passed, failed []string) {
+	t.Helper()
+	results := map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e struct{ Action, Test string }
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Test != "" && slices.Contains([]string{"pass", "fail", "skip"}, e.Action) {
+			results[e.Test] = e.Action
+		}
+	}
+	for name, action := range results {
+		leaf := true
+		for other := range results {
+			leaf = leaf && !strings.HasPrefix(other, name+"/")
+		}
+		switch {
+		case leaf && action == "pass":
+			passed = append(passed, name)
+		case leaf && action == "fail":
+			failed = append(failed, name)
+		case leaf:
+			fmt.Fprintln(t.Output(), "skipped by the suite itself:", name)
+		}
+	}
+	slices.Sort(passed)
+	slices.Sort(failed)
+	return passed, failed
+}
