@@ -1,6 +1,8 @@
 package eventstore
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"permitledger/domain"
@@ -12,7 +14,8 @@ type Aggregate[S any, E domain.Event] struct {
 	// New makes the state of a stream without events; nil means the zero S.
 	New func() S
 	// Evolve is pure. It gets the envelope because a state may need the
-	// recorded instant, the revision or the command of an event.
+	// recorded instant, the revision or the command of an event. Of the events
+	// that the present command is about to add, only the position is missing.
 	Evolve func(S, E, Envelope) S
 }
 
@@ -41,3 +44,67 @@ func (l *Ledger) Store() *Store { return l.store }
 
 // Codec is how stored events are read and written.
 func (l *Ledger) Codec() *Codec { return l.codec }
+
+// History is all events of a stream, oldest first; none if there is no such
+// stream.
+func (l *Ledger) History(ctx context.Context, stream string) ([]Event, error) {
+	var events []Event
+	for r, err := range l.store.Read(ctx, stream, 0) {
+		if err != nil {
+			return nil, err
+		}
+		e, err := l.codec.Decode(r)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// Load folds a whole stream.
+func Load[S any, E domain.Event](ctx context.Context, l *Ledger, stream string, a Aggregate[S, E]) (Loaded[S], error) {
+	events, err := l.History(ctx, stream)
+	if err != nil {
+		return Loaded[S]{}, err
+	}
+	return Fold(a, events)
+}
+
+// LoadUntil folds the events of a stream that come before the first one for
+// which cut is true: the state as it was then.
+func LoadUntil[S any, E domain.Event](ctx context.Context, l *Ledger, stream string, a Aggregate[S, E], cut func(Envelope) bool) (Loaded[S], error) {
+	events, err := l.History(ctx, stream)
+	if err != nil {
+		return Loaded[S]{}, err
+	}
+	for i, e := range events {
+		if cut(e.Envelope) {
+			events = events[:i]
+			break
+		}
+	}
+	return Fold(a, events)
+}
+
+// Fold folds a stream's events from its beginning.
+func Fold[S any, E domain.Event](a Aggregate[S, E], events []Event) (Loaded[S], error) {
+	none := Loaded[S]{Revision: -1}
+	if a.New != nil {
+		none.State = a.New()
+	}
+	return advance(a, none, events)
+}
+
+// advance folds further events onto what was loaded.
+func advance[S any, E domain.Event](a Aggregate[S, E], at Loaded[S], events []Event) (Loaded[S], error) {
+	for _, e := range events {
+		body, ok := e.Body.(E)
+		if !ok {
+			return Loaded[S]{}, fmt.Errorf("%w: a %s does not belong into stream %s", ErrMalformed, e.Type, e.Stream)
+		}
+		at.State = a.Evolve(at.State, body, e.Envelope)
+		at.Revision, at.Position, at.RecordedAt = int64(e.Revision), e.Position, e.RecordedAt
+	}
+	return at, nil
+}

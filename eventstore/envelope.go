@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,3 +39,57 @@ type Event struct {
 	Envelope
 	Body domain.Event
 }
+
+// metadata is the stored form of an envelope. The names with a dollar sign
+// are EventStoreDB's own; its tools group by them.
+type metadata struct {
+	Schema      int              `json:"schema"`
+	Actor       domain.Actor     `json:"actor"`
+	RecordedAt  time.Time        `json:"recordedAt"`
+	Command     domain.CommandID `json:"commandId"`
+	BodyHash    string           `json:"bodyHash,omitempty"`
+	Correlation string           `json:"$correlationId,omitempty"`
+	Causation   string           `json:"$causationId,omitempty"`
+	domain.Versions
+}
+
+func metadataOf(e Envelope) metadata {
+	return metadata{
+		Schema:      e.Schema,
+		Actor:       e.Actor,
+		RecordedAt:  recordable(e.RecordedAt),
+		Command:     e.Command,
+		BodyHash:    e.BodyHash,
+		Correlation: e.Correlation,
+		Causation:   e.Causation,
+		Versions:    e.Versions,
+	}
+}
+
+func envelopeOf(r Recorded) (Envelope, error) {
+	var m metadata
+	if err := strict(r.Metadata, &m); err != nil {
+		return Envelope{}, err
+	}
+	if m.RecordedAt.IsZero() || m.Command == "" {
+		return Envelope{}, errors.New("metadata without instant or command")
+	}
+	return Envelope{
+		ID:          r.ID,
+		Stream:      r.Stream,
+		Revision:    r.Revision,
+		Position:    r.Position,
+		Type:        r.Type,
+		Schema:      m.Schema,
+		Actor:       m.Actor,
+		RecordedAt:  m.RecordedAt.UTC(),
+		Command:     m.Command,
+		BodyHash:    m.BodyHash,
+		Correlation: m.Correlation,
+		Causation:   m.Causation,
+		Versions:    m.Versions,
+	}, nil
+}
+
+// recordable is an instant as it can be recorded: in UTC, whole microseconds.
+func recordable(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

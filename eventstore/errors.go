@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -108,6 +109,38 @@ func (e *UnknownSchemaError) Error() string {
 
 // Is matches ErrUnknownSchema.
 func (e *UnknownSchemaError) Is(target error) bool { return target == ErrUnknownSchema }
+
+// DecodeError names an event whose stored bytes cannot be read. Its text says
+// where the event is and what kind of fault it has; the reason is only for
+// errors.Is, because an error of JSON may quote a value.
+type DecodeError struct {
+	Type     string
+	Stream   string
+	Revision uint64
+	reason   error
+}
+
+// Error names the event.
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("event %s at revision %d of %s cannot be read: %s", e.Type, e.Revision, e.Stream, e.fault())
+}
+
+// fault is the reason without anything that may stand in the event.
+func (e *DecodeError) fault() string {
+	if _, ok := errors.AsType[*json.SyntaxError](e.reason); ok {
+		return "broken JSON"
+	}
+	if t, ok := errors.AsType[*json.UnmarshalTypeError](e.reason); ok {
+		return "a value of the wrong kind at " + t.Field
+	}
+	return e.reason.Error()
+}
+
+// Is matches ErrMalformed.
+func (e *DecodeError) Is(target error) bool { return target == ErrMalformed }
+
+// Unwrap gives the reason.
+func (e *DecodeError) Unwrap() error { return e.reason }
 
 // ForeignVaultError is told at the start, when the keys at hand are not the
 // ones that the log's personal parts were sealed with.

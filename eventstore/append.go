@@ -1,0 +1,165 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/cenkalti/backoff/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// errEmptyBatch: the server would answer it, and the client misread the answer.
+var errEmptyBatch = errors.New("an empty batch")
+
+// errNoPosition is a reply that looks like success at position 0, which is
+// how the client shows a reply that it does not know.
+var errNoPosition = errors.New("the answer to the append has no position")
+
+// Append writes a batch to a stream, whole or not at all.
+//
+// It has three outcomes. Done: the batch is on disk, and is there once. A
+// *ConflictError: nothing was written, because the stream was not as expected;
+// the caller reads again and decides again. Unknown: the answer did not come,
+// and then this function sends the identical batch again, the same bytes, ids
+// and expected revision, until the server tells whether it has it. Deciding
+// again instead would write twice, because a server takes the same event ids
+// at another expected revision for new events. When the server cannot be
+// asked within the bound the error is ErrUnavailable, and the batch may or may
+// not be there.
+func (s *Store) Append(ctx context.Context, stream string, expected Expected, batch []Proposed) (Appended, error) {
+	if err := checkBatch(stream, batch); err != nil {
+		return Appended{}, err
+	}
+	// Made once: what is sent again is what was sent before.
+	events := clientEvents(batch)
+	options := esdb.AppendToStreamOptions{ExpectedRevision: clientRevision(expected), Deadline: &s.cfg.TryTimeout}
+
+	var last error
+	done, err := backoff.Retry(ctx, func() (Appended, error) {
+		var result *esdb.WriteResult
+		result, last = call(ctx, s.conn, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
+			return c.AppendToStream(ctx, stream, options, events...)
+		})
+		if last == nil && result.CommitPosition == 0 {
+			last = errNoPosition
+		}
+		switch {
+		case last == nil:
+			return Appended{Revision: result.NextExpectedVersion, Position: Position(result.CommitPosition)}, nil
+		case definite(last):
+			return Appended{}, backoff.Permanent(last)
+		}
+		return Appended{}, last
+	}, s.retry(outcomeResent)...)
+	switch {
+	case err == nil:
+		s.metrics.appended(outcomeDone)
+		return done, nil
+	case isConflict(last):
+		s.metrics.appended(outcomeConflict)
+		return Appended{}, conflictOf(stream, expected, last)
+	}
+	s.metrics.appended(outcomeFailed)
+	if ctx.Err() != nil {
+		return Appended{}, fmt.Errorf("append: %w: %w", ErrUnavailable, context.Cause(ctx))
+	}
+	if errors.Is(last, ErrClosed) {
+		return Appended{}, ErrClosed
+	}
+	if definite(last) {
+		return Appended{}, fmt.Errorf("append refused: %v", last)
+	}
+	return Appended{}, fmt.Errorf("append: %w: %v", ErrUnavailable, last)
+}
+
+// retry is the bounded, jittered back-off; each new try counts as outcome.
+func (s *Store) retry(outcome string) []backoff.RetryOption {
+	return []backoff.RetryOption{
+		backoff.WithBackOff(s.pauses()),
+		backoff.WithMaxElapsedTime(s.cfg.Bound),
+		backoff.WithNotify(func(error, time.Duration) { s.metrics.appended(outcome) }),
+	}
+}
+
+func checkBatch(stream string, batch []Proposed) error {
+	if !IsLedgerStream(stream) {
+		return fmt.Errorf("%w: %q", ErrNotLedgerStream, stream)
+	}
+	if len(batch) == 0 {
+		return errEmptyBatch
+	}
+	for _, p := range batch {
+		if size := len(p.Data) + len(p.Metadata); size > MaxEventSize {
+			return &TooLargeError{Type: p.Type, Size: size}
+		}
+	}
+	return nil
+}
+
+func clientEvents(batch []Proposed) []esdb.EventData {
+	events := make([]esdb.EventData, len(batch))
+	for i, p := range batch {
+		events[i] = esdb.EventData{
+			EventID:     p.ID,
+			EventType:   p.Type,
+			ContentType: esdb.ContentTypeJson,
+			Data:        p.Data,
+			Metadata:    p.Metadata,
+		}
+	}
+	return events
+}
+
+func clientRevision(e Expected) esdb.ExpectedRevision {
+	if e.exists {
+		return esdb.Revision(e.revision)
+	}
+	return esdb.NoStream{}
+}
+
+// definite reports whether an error is the server's answer, so that surely
+// nothing was written. Whatever is not in this list leaves it open.
+func definite(err error) bool {
+	if errors.Is(err, ErrClosed) {
+		return true
+	}
+	if e, ok := errors.AsType[*esdb.Error](err); ok {
+		switch e.Code() {
+		case esdb.ErrorCodeWrongExpectedVersion, esdb.ErrorCodeStreamDeleted:
+			return true
+		}
+	}
+	switch status.Code(rootStatus(err)) {
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied,
+		codes.Unauthenticated, codes.Unimplemented, codes.OutOfRange:
+		return true
+	}
+	return false
+}
+
+func isConflict(err error) bool {
+	e, ok := errors.AsType[*esdb.Error](err)
+	return ok && e.Code() == esdb.ErrorCodeWrongExpectedVersion
+}
+
+// conflictOf reads the actual revision out of the client's sentence, which is
+// the only place where the client leaves it.
+func conflictOf(stream string, expected Expected, err error) error {
+	conflict := &ConflictError{Stream: stream, Expected: expected, Actual: -1}
+	e, _ := errors.AsType[*esdb.Error](err)
+	_, found, ok := strings.Cut(e.Err().Error(), "but got '")
+	found = strings.TrimSuffix(found, "'")
+	if !ok || found == "no_stream" {
+		return conflict
+	}
+	if n, err := strconv.ParseInt(found, 10, 64); err == nil {
+		conflict.Actual = n
+	}
+	return conflict
+}

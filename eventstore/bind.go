@@ -1,0 +1,46 @@
+package eventstore
+
+import (
+	"context"
+	"time"
+
+	"permitledger/domain"
+	"permitledger/domain/ledger"
+)
+
+// vaultBinding folds the vault's stream to the id of the vault that the log
+// belongs to.
+var vaultBinding = Aggregate[string, ledger.Event]{
+	Evolve: func(vault string, e ledger.Event, _ Envelope) string {
+		if bound, ok := e.(ledger.VaultBound); ok {
+			return bound.Vault
+		}
+		return vault
+	},
+}
+
+// BindVault ties the log to the vault whose keys seal its personal parts, at
+// the first start, and from then on only checks it. A *ForeignVaultError says
+// that this log and this vault do not go together: after a wrong restore, or
+// because another primary was first. Of two that start at once on an empty
+// log the expected revision lets one win.
+func BindVault(ctx context.Context, l *Ledger, vaultID string, now time.Time) error {
+	cmd := Command{
+		ID:    domain.CommandID(DerivedID("", "bind vault "+vaultID)),
+		Actor: domain.System(),
+		Now:   now,
+	}
+	out, err := Handle(ctx, l, ledger.VaultStream, vaultBinding, cmd, func(bound string, _ time.Time) ([]ledger.Event, error) {
+		if bound != "" {
+			return nil, nil
+		}
+		return []ledger.Event{ledger.VaultBound{Vault: vaultID}}, nil
+	})
+	if err != nil {
+		return err
+	}
+	if out.State != vaultID {
+		return &ForeignVaultError{Log: out.State, Here: vaultID}
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"math"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+)
+
+// Read yields the events of a stream forwards, from a revision on. A stream
+// that does not exist yields nothing. A broken connection is taken up again
+// where it broke. After an error nothing more is yielded.
+func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[Recorded, error] {
+	return func(yield func(Recorded, error) bool) {
+		next := from
+		open := func(ctx context.Context, c *esdb.Client, emit func(Recorded) bool) error {
+			rs, err := c.ReadStream(ctx, stream, esdb.ReadStreamOptions{
+				Direction: esdb.Forwards,
+				From:      esdb.Revision(next),
+			}, math.MaxInt64)
+			if err != nil {
+				return err
+			}
+			return receive(rs, emit)
+		}
+		deliver(yield, takeUp(ctx, s, true, open, func(r Recorded) error {
+			next = r.Revision + 1
+			return hand(yield, r)
+		}))
+	}
+}
+
+// ReadAll yields the ledger's events strictly after a position, in the order
+// of the log, up to its end as it was reached.
+func (s *Store) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded, error] {
+	return func(yield func(Recorded, error) bool) {
+		last := from
+		open := func(ctx context.Context, c *esdb.Client, emit func(Recorded) bool) error {
+			rs, err := c.ReadAll(ctx, esdb.ReadAllOptions{
+				Direction: esdb.Forwards,
+				From:      clientPosition(last), // the server includes it
+			}, math.MaxInt64)
+			if err != nil {
+				return err
+			}
+			after := last
+			return receive(rs, func(r Recorded) bool {
+				// The client cannot send a filter with this request.
+				if r.Position <= after || !IsLedgerStream(r.Stream) {
+					return true
+				}
+				return emit(r)
+			})
+		}
+		deliver(yield, takeUp(ctx, s, true, open, func(r Recorded) error {
+			last = r.Position
+			return hand(yield, r)
+		}))
+	}
+}
+
+// Head is the position of the last event of the ledger in the log, 0 when
+// there is none.
+func (s *Store) Head(ctx context.Context) (Position, error) {
+	var head Position
+	open := func(ctx context.Context, c *esdb.Client, emit func(Recorded) bool) error {
+		rs, err := c.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}}, math.MaxInt64)
+		if err != nil {
+			return err
+		}
+		return receive(rs, func(r Recorded) bool {
+			if !IsLedgerStream(r.Stream) {
+				return true
+			}
+			emit(r)
+			return false
+		})
+	}
+	err := takeUp(ctx, s, true, open, func(r Recorded) error {
+		head = r.Position
+		return nil
+	})
+	return head, err
+}
+
+// hand gives an event to a range loop, and stops when the loop was left.
+func hand(yield func(Recorded, error) bool, r Recorded) error {
+	if !yield(r, nil) {
+		return errStopped
+	}
+	return nil
+}
+
+// deliver gives the error that ended a stream to the range loop, if one did.
+func deliver(yield func(Recorded, error) bool, err error) {
+	if err != nil && !errors.Is(err, errStopped) {
+		yield(Recorded{}, err)
+	}
+}
+
+// receive hands on what a read yields, to its end. A stream that was not
+// found is an empty one.
+func receive(rs *esdb.ReadStream, emit func(Recorded) bool) error {
+	defer rs.Close()
+	for {
+		e, err := rs.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if noSuchStream(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if e.Event == nil {
+			continue // a link whose event is gone; the ledger writes none
+		}
+		if !emit(recorded(e.Event)) {
+			return nil
+		}
+	}
+}
+
+// noSuchStream tells the server's message that there is no such stream from a
+// failed request that has the same code, such as one to a wrong address.
+func noSuchStream(err error) bool {
+	e, ok := errors.AsType[*esdb.Error](err)
+	return ok && e.Code() == esdb.ErrorCodeResourceNotFound && rootStatus(err) == nil
+}
+
+func clientPosition(p Position) esdb.AllPosition {
+	if p == 0 {
+		return esdb.Start{}
+	}
+	return esdb.Position{Commit: uint64(p), Prepare: uint64(p)}
+}
+
+func recorded(e *esdb.RecordedEvent) Recorded {
+	return Recorded{
+		ID:       e.EventID,
+		Stream:   e.StreamID,
+		Revision: e.EventNumber,
+		Position: Position(e.Position.Commit),
+		Type:     e.EventType,
+		Data:     e.Data,
+		Metadata: e.UserMetadata,
+		Created:  e.CreatedDate,
+	}
+}

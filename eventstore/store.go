@@ -1,0 +1,107 @@
+package eventstore
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config says where the log is and how long to try.
+type Config struct {
+	// ConnectionString is EventStoreDB's own, for example
+	// "esdb://127.0.0.1:2113?tls=false" or, for a cluster,
+	// "esdb+discover://user:password@cluster.example:2113".
+	ConnectionString string
+	// Socket is the path of a unix socket on which the embedded node listens.
+	// It wins over the host of the connection string, which may then be empty.
+	Socket string
+	// Logger gets a line when the connection is lost and found again. It never
+	// gets anything of an event. Nil is silence.
+	Logger *slog.Logger
+	// Registerer gets the metrics of the store. Nil keeps them unregistered.
+	Registerer prometheus.Registerer
+	// TryTimeout is how long one attempt to append may take before its
+	// outcome counts as unknown. Default 5 s.
+	TryTimeout time.Duration
+	// Bound is how long an append whose outcome is unknown is sent again, or a
+	// read is taken up again without any progress, before ErrUnavailable; and
+	// how long Handle decides anew after conflicts. Default 15 s.
+	Bound time.Duration
+	// MaxBackoff is the longest pause between attempts. The first is a few
+	// milliseconds. Default 1 s.
+	MaxBackoff time.Duration
+}
+
+// Store is the log, over the official client. It is safe for concurrent use.
+type Store struct {
+	cfg     Config
+	conn    *connector
+	logger  *slog.Logger
+	metrics *metrics
+}
+
+// Connect prepares a store. It does not wait for the server: the first call
+// does, and a server that is away and comes back is found again by itself.
+func Connect(cfg Config) (*Store, error) {
+	if cfg.TryTimeout <= 0 {
+		cfg.TryTimeout = 5 * time.Second
+	}
+	if cfg.Bound <= 0 {
+		cfg.Bound = 15 * time.Second
+	}
+	if cfg.MaxBackoff <= 0 {
+		cfg.MaxBackoff = time.Second
+	}
+	logger := cfg.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	conf, err := clientConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{
+		cfg:     cfg,
+		conn:    newConnector(conf, cfg.TryTimeout, logger),
+		logger:  logger,
+		metrics: m,
+	}, nil
+}
+
+// clientConfig always starts from the client's parser: a zero configuration
+// of the client allows no attempt to connect at all.
+func clientConfig(cfg Config) (*esdb.Configuration, error) {
+	raw := cfg.ConnectionString
+	if raw == "" && cfg.Socket != "" {
+		raw = "esdb://localhost?tls=false"
+	}
+	conf, err := esdb.ParseConnectionString(raw)
+	if err != nil {
+		return nil, fmt.Errorf("connection string: %v", err)
+	}
+	if cfg.Socket != "" {
+		conf.Address = "unix://" + cfg.Socket
+		conf.GossipSeeds, conf.DnsDiscover, conf.DisableTLS = nil, false, true
+	}
+	if err := conf.Validate(); err != nil {
+		return nil, fmt.Errorf("connection string: %v", err)
+	}
+	// A client that stops looking for a node is dead for ever.
+	conf.MaxDiscoverAttempts = math.MaxInt
+	return conf, nil
+}
+
+// Close ends all reads and subscriptions, waits a moment for appends under
+// way, and refuses everything afterwards. Close it before the server.
+func (s *Store) Close() error {
+	s.conn.close(s.cfg.TryTimeout)
+	return nil
+}
