@@ -1,0 +1,158 @@
+package projections_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"permitledger/domain/account"
+	"permitledger/domain/ledger"
+	"permitledger/projections"
+	"permitledger/projections/projectiontest"
+)
+
+// forgetful keeps names until they are erased.
+type forgetful struct{ tally }
+
+func (m forgetful) Schema() (int, string) {
+	return 1, `CREATE TABLE names (stream TEXT PRIMARY KEY, name TEXT)`
+}
+
+func (m forgetful) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) (err error) {
+	switch b := e.Body.(type) {
+	case account.AccountOpened:
+		_, err = tx.ExecContext(ctx, `INSERT INTO names VALUES (?, ?)`, e.Stream, b.Personal.Value.Name)
+	case account.AccountErased:
+		_, err = tx.ExecContext(ctx, `UPDATE names SET name = NULL WHERE stream = ?`, e.Stream)
+	}
+	return err
+}
+
+func TestGarbageStopsOnlyWhoFollowsIt(t *testing.T) {
+	log := startLog(t)
+	uploads(t, log, 3)
+	log.Garbage(t, "account-9", account.TypeDocumentUploaded)
+	last := log.Append(t, ledger.DemoStream, "", time.Time{}, ledger.ClockMoved{}).Position
+
+	other := newTally("other")
+	other.follows = []string{"ledger-"}
+	var out bytes.Buffer
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	r := projectiontest.Run(t, projections.Config{
+		Ledger: log.Ledger, Logger: slog.New(slog.NewTextHandler(&out, nil)), Now: func() time.Time { return since },
+	}, newTally("tally"), other)
+
+	s := projectiontest.WaitState(t, r.Projection("tally"), projections.Stopped)
+	if s.Ledger != 3 || s.Error == nil || s.Error.Ledger != 4 || s.Error.Type != account.TypeDocumentUploaded ||
+		s.Error.Stream != "account-9" || s.Error.EventID == "" || !s.Error.Since.Equal(since) || s.Error.Err == nil {
+		t.Errorf("%+v, %+v", s, s.Error)
+	}
+	if n := count(t, r.Projection("tally"), `SELECT count(*) FROM seen`); n != 3 {
+		t.Errorf("kept %d events before the garbage, want 3", n)
+	}
+	if err := r.Projection("tally").WaitFor(projectiontest.Soon(t), last); !errors.Is(err, projections.ErrStopped) {
+		t.Errorf("waiting for a stopped model: %v", err)
+	}
+
+	p := r.Projection("other")
+	if err := p.WaitFor(projectiontest.Soon(t), last); err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Status(); s.Ledger != 5 || s.Error != nil {
+		t.Errorf("the other model: %+v", s)
+	}
+	projectiontest.WaitState(t, p, projections.Running)
+	if !r.Ready() || !slices.Equal(r.Degraded(), []string{"tally"}) {
+		t.Errorf("ready %v, degraded %v", r.Ready(), r.Degraded())
+	}
+	r.Stop(t)
+	if !strings.Contains(out.String(), "read model stopped") {
+		t.Errorf("log: %s", &out)
+	}
+}
+
+func TestRejectedEventStopsAndIsTriedAgain(t *testing.T) {
+	for _, how := range []string{"error", "panic"} {
+		t.Run(how, func(t *testing.T) {
+			log := startLog(t)
+			uploads(t, log, 7)
+			log.Append(t, ledger.DemoStream, "", time.Time{}, ledger.ClockMoved{})
+			last := uploads(t, log, 2)
+			m := newTally("tally")
+			if m.reject = ledger.TypeClockMoved; how == "panic" {
+				m.reject, m.panics = "", ledger.TypeClockMoved
+			}
+			dir := t.TempDir()
+			r := projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger}, m, newTally("other"))
+			s := projectiontest.WaitState(t, r.Projection("tally"), projections.Stopped)
+			if s.Ledger != 7 || s.Error.Ledger != 8 {
+				t.Errorf("%+v, %+v", s, s.Error)
+			}
+			// Nothing of the rejected event is kept, all before it is.
+			if n := count(t, r.Projection("tally"), `SELECT n FROM total`); n != 7 {
+				t.Errorf("%d events, want 7", n)
+			}
+			if err := r.Projection("other").WaitFor(projectiontest.Soon(t), last); err != nil {
+				t.Error(err)
+			}
+			r.Stop(t)
+
+			r = projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger}, newTally("tally"))
+			r.Wait(t, last)
+			if n := count(t, r.Projection("tally"), `SELECT n FROM total`); n != 10 {
+				t.Errorf("mended: %d events, want 10", n)
+			}
+		})
+	}
+}
+
+func TestAnotherSchemaIsMadeAgain(t *testing.T) {
+	log := startLog(t)
+	dir := t.TempDir()
+	last := uploads(t, log, 4)
+	r := projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger}, newTally("tally"))
+	r.Wait(t, last)
+	r.Stop(t)
+
+	var out bytes.Buffer
+	m := newTally("tally")
+	m.version = 2
+	r = projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger, Logger: slog.New(slog.NewTextHandler(&out, nil))}, m)
+	r.Wait(t, last)
+	if n := count(t, r.Projection("tally"), `SELECT n FROM total`); n != 4 {
+		t.Errorf("%d events, want 4", n)
+	}
+	r.Stop(t)
+	if !strings.Contains(out.String(), "another schema") {
+		t.Errorf("log: %s", &out)
+	}
+}
+
+func TestAnotherLogIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	first, second := startLog(t), startLog(t)
+	r := projectiontest.Run(t, projections.Config{Dir: dir, Ledger: first.Ledger}, newTally("tally"))
+	r.Wait(t, uploads(t, first, 9))
+	r.Stop(t)
+
+	var out bytes.Buffer
+	last := uploads(t, second, 6)
+	r = projectiontest.Run(t, projections.Config{Dir: dir, Ledger: second.Ledger, Logger: slog.New(slog.NewTextHandler(&out, nil))}, newTally("tally"))
+	s := projectiontest.WaitState(t, r.Projection("tally"), projections.Running)
+	if s.Ledger != 6 || s.Position != last {
+		t.Errorf("%+v", s)
+	}
+	if n := count(t, r.Projection("tally"), `SELECT n FROM total`); n != 6 {
+		t.Errorf("%d events, want 6", n)
+	}
+	r.Stop(t)
+	if !strings.Contains(out.String(), "not in this log") {
+		t.Errorf("log: %s", &out)
+	}
+}
