@@ -91,7 +91,11 @@ func (s State) expired() *domain.Refusal {
 func (s State) pending(at time.Time) *domain.Refusal {
 	switch s.Status(at) {
 	case StatusPending:
-		return nil
+		if s.Cancellation == nil {
+			return nil
+		}
+		// Asked about an instant before the end that is already written.
+		return domain.Refuse(domain.RuleNotPending, "", "This application was withdrawn.")
 	case StatusRejected:
 		return domain.Refuse(domain.RuleNotPending, "", "This application was rejected already.")
 	case StatusCancelled:

@@ -18,20 +18,19 @@ func (s State) cancel(at time.Time, c Cancel) (Event, error) {
 	if reason == CancelledByCouncil {
 		return nil, domain.Refuse(domain.RuleReasons, "", "The council ends a permit by withdrawing it, with a recorded decision.")
 	}
-	pending := s.Status(at) == StatusPending
-	switch {
-	case pending:
-	case reason == CancelledByHolder:
+	notPending := s.pending(at)
+	if notPending != nil {
+		if reason != CancelledByHolder {
+			// Paid and decided in the meantime: the timer came too late.
+			return nil, notPending
+		}
 		if r := s.live(at); r != nil {
 			return nil, r
 		}
-	default:
-		// Paid and decided in the meantime: the timer came too late.
-		return nil, s.pending(at)
 	}
 	e := Cancelled{Reason: reason, EffectiveAt: at, RefundRule: c.Rules.Refund.Kind,
 		Personal: domain.PersonalOf(CancelledPersonal{Words: c.Words})}
-	if !pending {
+	if notPending != nil {
 		e.Refund = s.refund(at, c.Rules)
 	}
 	return e, nil
