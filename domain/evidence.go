@@ -93,13 +93,8 @@ type EvidenceRules struct {
 // bytes count once: a document named as a bill and again as the V5C is one of
 // the two and not both.
 func CheckEvidence(items []Evidence, c EvidenceRules) error {
-	for i, e := range items {
-		if c.Uploaded == nil || !c.Uploaded(e.SHA256) {
-			return refuseEvidence(i, "sha256", "Upload the %s to this account before you name it.", e.Kind.noun())
-		}
-		if e.IssuedOn.After(c.SubmittedOn) {
-			return refuseEvidence(i, "issuedOn", "The %s is dated %s, which is still to come: check its date.", e.Kind.noun(), e.IssuedOn)
-		}
+	if err := CheckDocuments(items, c.SubmittedOn, c.Uploaded); err != nil {
+		return err
 	}
 	needs := []need{{missing: "Add one proof of residency: a signed tenancy agreement, a recent utility bill or bank statement, a letter of completion or a solicitor's letter."}}
 	needs[0].from(items, Evidence.IsProofOfResidency, c.residencyFault)
@@ -120,6 +115,21 @@ func CheckEvidence(items []Evidence, c EvidenceRules) error {
 	}
 	if !metByDifferent(needs, nil) {
 		return Refuse(RuleEvidence, "evidence", "Upload each document as a file of its own: the same file counts once only.")
+	}
+	return nil
+}
+
+// CheckDocuments says whether documents may be named at all: each was uploaded
+// to the account, and none is dated after the day on which it is submitted. Its
+// error is a *Refusal with RuleEvidence.
+func CheckDocuments(items []Evidence, submittedOn Date, uploaded func(sha256 string) bool) error {
+	for i, e := range items {
+		if uploaded == nil || !uploaded(e.SHA256) {
+			return refuseEvidence(i, "sha256", "Upload the %s to this account before you name it.", e.Kind.noun())
+		}
+		if e.IssuedOn.After(submittedOn) {
+			return refuseEvidence(i, "issuedOn", "The %s is dated %s, which is still to come: check its date.", e.Kind.noun(), e.IssuedOn)
+		}
 	}
 	return nil
 }
