@@ -37,6 +37,10 @@ type Command struct {
 	IfRevision *uint64
 	// MustExist refuses with ErrNoStream where there is no event yet.
 	MustExist bool
+	// Again has the command decided also when its events are in the stream
+	// already: for a decision that looks for them itself, because what it did
+	// before may have worn off. What it then adds gets ids of its own.
+	Again bool
 }
 
 // Outcome is what a command led to.
@@ -73,7 +77,8 @@ func Handle[S any, E domain.Event](ctx context.Context, l *Ledger, stream string
 		if err != nil {
 			return out, err
 		}
-		if out, done, err := repeated(a, past, cmd); done || err != nil {
+		out, done, err := repeated(a, past, cmd)
+		if err != nil || done && !cmd.Again {
 			return out, err
 		}
 		now, err := Fold(a, past)
@@ -88,15 +93,15 @@ func Handle[S any, E domain.Event](ctx context.Context, l *Ledger, stream string
 		if err != nil || len(bodies) == 0 {
 			return outcome(now, nil), err
 		}
-		events, batch, err := propose(l.codec, stream, now.Revision, cmd, at, bodies)
+		events, batch, err := propose(l.codec, stream, now.Revision, len(out.Events), cmd, at, bodies)
 		if err != nil {
 			return out, err
 		}
-		done, err := l.store.Append(ctx, stream, After(now.Revision), batch)
+		written, err := l.store.Append(ctx, stream, After(now.Revision), batch)
 		if err != nil {
 			return out, err
 		}
-		events[len(events)-1].Position = done.Position
+		events[len(events)-1].Position = written.Position
 		now, err = advance(a, now, events)
 		return outcome(now, events), err
 	}
@@ -170,11 +175,11 @@ func (c Command) instant(last time.Time) time.Time {
 // propose makes the batch for what was decided. Each event is read back from
 // its stored form, so that nothing is appended that could not be read again,
 // and what is folded now is what will be folded later.
-func propose[E domain.Event](c *Codec, stream string, revision int64, cmd Command, at time.Time, bodies []E) ([]Event, []Proposed, error) {
+func propose[E domain.Event](c *Codec, stream string, revision int64, earlier int, cmd Command, at time.Time, bodies []E) ([]Event, []Proposed, error) {
 	events := make([]Event, len(bodies))
 	batch := make([]Proposed, len(bodies))
 	for i, body := range bodies {
-		env := cmd.envelope(stream, at, i)
+		env := cmd.envelope(stream, at, earlier+i)
 		if cmd.VersionsOf != nil {
 			env.Versions = cmd.VersionsOf(body)
 		}
