@@ -208,6 +208,9 @@ func codeOf(err error) string {
 	}
 	var e *esdb.Error
 	if !errors.As(err, &e) {
+		if strings.Contains(err.Error(), "is deleted.") {
+			return "deleted" // subscriptions hand the server's status on as it is
+		}
 		return "error: " + err.Error()
 	}
 	switch e.Code() {
