@@ -1,0 +1,112 @@
+package desk
+
+import (
+	"context"
+	"time"
+
+	"permitledger/domain"
+	"permitledger/domain/notice"
+	"permitledger/domain/payment"
+	"permitledger/domain/permit"
+	"permitledger/eventstore"
+)
+
+// Case is a permit as it stands now, or ErrNotFound.
+func (d *Desk) Case(ctx context.Context, id domain.PermitID) (Case, error) {
+	return d.caseWhere(ctx, id, d.Now(), everything)
+}
+
+// caseNow is what a command begins with: the permit as it stands, told at the
+// command's instant.
+func (d *Desk) caseNow(ctx context.Context, c Call, id domain.PermitID) (Case, error) {
+	return d.caseWhere(ctx, id, d.at(c), everything)
+}
+
+// caseAt is the answer to a command: everything up to the command's last
+// event, told at the instant of the command. What others wrote since is left
+// out, so that a repetition is answered in the same words.
+func (d *Desk) caseAt(ctx context.Context, id domain.PermitID, end eventstore.Position, at time.Time) (Case, error) {
+	cs, err := d.caseWhere(ctx, id, at, func(e eventstore.Event) bool { return e.Position <= end })
+	cs.Position = end
+	return cs, err
+}
+
+// CaseAt is a permit as it was at an instant (asOf), as the ledger knew it
+// when its log reached a position (known). A nil instant is now; position 0
+// is everything.
+func (d *Desk) CaseAt(ctx context.Context, id domain.PermitID, asOf *time.Time, known eventstore.Position) (Case, error) {
+	at := d.Now()
+	if asOf != nil {
+		at = *asOf
+	}
+	return d.caseWhere(ctx, id, at, func(e eventstore.Event) bool {
+		return (known == 0 || e.Position <= known) && (asOf == nil || !EffectiveAt(e).After(at))
+	})
+}
+
+// EffectiveAt is the instant from which an event is true.
+func EffectiveAt(e eventstore.Event) time.Time {
+	if body, ok := e.Body.(permit.Event); ok {
+		return permit.EffectiveAt(body, Meta(e.Envelope))
+	}
+	return e.RecordedAt
+}
+
+func everything(eventstore.Event) bool { return true }
+
+// caseWhere folds those events of a permit, its latest payment and its
+// correspondence that are wanted.
+func (d *Desk) caseWhere(ctx context.Context, id domain.PermitID, at time.Time, want func(eventstore.Event) bool) (Case, error) {
+	history, err := d.Ledger.History(ctx, permit.Stream(id))
+	if err != nil {
+		return Case{}, err
+	}
+	state, revision := fold(history, permits, want)
+	if revision < 0 {
+		return Case{}, ErrNotFound
+	}
+	var money []eventstore.Event
+	if latest := state.Latest(); latest.Price > 0 {
+		if money, err = d.Ledger.History(ctx, payment.Stream(id, max(1, latest.Term))); err != nil {
+			return Case{}, err
+		}
+	}
+	letters, err := d.Ledger.History(ctx, notice.Stream(id))
+	if err != nil {
+		return Case{}, err
+	}
+	cs := Case{ID: id, Permit: state, Revision: uint64(revision), At: at}
+	if paid, n := fold(money, moneys, want); n >= 0 {
+		cs.Payment = &paid
+	}
+	cs.Notice, _ = fold(letters, notices, want)
+	return d.withRules(cs), nil
+}
+
+// CaseOf makes a case of states that were folded elsewhere: by a read model.
+func (d *Desk) CaseOf(id domain.PermitID, p permit.State, m *payment.State, n notice.State, revision uint64, at time.Time) Case {
+	return d.withRules(Case{ID: id, Permit: p, Payment: m, Notice: n, Revision: revision, At: at})
+}
+
+// withRules adds the policy of the day on which the case is told.
+func (d *Desk) withRules(cs Case) Case {
+	if p, ok := d.Book().PolicyOn(domain.DateOf(cs.At)); ok {
+		cs.Rules, cs.Council = p.Rules, p.Council
+	}
+	return cs
+}
+
+// fold is Load's fold over events that are at hand. The revision is that of
+// the last event folded, -1 when there was none.
+func fold[S any, E domain.Event](events []eventstore.Event, a eventstore.Aggregate[S, E], want func(eventstore.Event) bool) (S, int64) {
+	var state S
+	revision := int64(-1)
+	for _, e := range events {
+		body, ok := e.Body.(E)
+		if !ok || !want(e) {
+			continue
+		}
+		state, revision = a.Evolve(state, body, e.Envelope), int64(e.Revision)
+	}
+	return state, revision
+}

@@ -1,0 +1,150 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"permitledger/cmd/permitledger/internal/payments"
+	"permitledger/domain"
+	"permitledger/domain/payment"
+	"permitledger/domain/permit"
+	"permitledger/eventstore"
+)
+
+// Settle brings the money of one term to where the permit says it belongs:
+// it takes the hold of an approved application, gives back that of a rejected
+// one, writes the renewal that was paid for, or gives back what cannot be
+// used. It decides from the states alone, so order and repetition do not
+// matter. It gives the position of the last event that it wrote.
+func (d *Desk) Settle(ctx context.Context, c Call, id domain.PermitID, term int) (eventstore.Position, error) {
+	var end eventstore.Position
+	// Each round does one step; a payment needs three at the most, and the
+	// bound only keeps a contradicting provider from turning it for ever.
+	for range 8 {
+		at, wrote, err := d.settleOnce(ctx, c, id, term)
+		end = max(end, at)
+		if err != nil || !wrote {
+			return end, err
+		}
+	}
+	return end, fmt.Errorf("the payment %s does not come to rest; compare it at the provider", payment.Stream(id, term))
+}
+
+func (d *Desk) settleOnce(ctx context.Context, c Call, id domain.PermitID, term int) (eventstore.Position, bool, error) {
+	stream := payment.Stream(id, term)
+	money, err := eventstore.Load(ctx, d.Ledger, stream, moneys)
+	if err != nil {
+		return 0, false, err
+	}
+	ruling, refund, end, err := d.ruling(ctx, c, id, term, money.State)
+	if err != nil {
+		return end, false, err
+	}
+	step := money.State.NextStep(d.at(c), ruling, refund)
+	if step.Kind == payment.StepNothing {
+		return end, false, nil
+	}
+	messages, err := d.ask(ctx, step, money.State, d.at(c))
+	if err != nil {
+		return end, false, fmt.Errorf("%s a payment: %w", step.Kind, err)
+	}
+	call := c.step(fmt.Sprintf("%s %s-%d at %d", step.Kind, stream, step.Attempt, money.Revision))
+	p, err := d.settled(ctx, call, stream, money.State.Account, step, messages)
+	return max(end, p.Position), p.Position > money.Position, err
+}
+
+// ask has the provider do one step.
+func (d *Desk) ask(ctx context.Context, step payment.Step, s payment.State, at time.Time) ([]payments.Message, error) {
+	switch step.Kind {
+	case payment.StepCapture:
+		return d.Gateway.Capture(ctx, step.ProviderID, at)
+	case payment.StepRelease:
+		return d.Gateway.Release(ctx, step.ProviderID, at)
+	}
+	return d.Gateway.Refund(ctx, step.ProviderID, s.Refunded()+step.Amount, at)
+}
+
+// settled records the answer to a step. A capture that did not succeed leaves
+// the sum outstanding: the permit stands, and the council is told.
+func (d *Desk) settled(ctx context.Context, c Call, stream string, owner domain.AccountID, step payment.Step, messages []payments.Message) (paid, error) {
+	cmd := d.command(c, owner)
+	out, err := eventstore.Handle(ctx, d.Ledger, stream, moneys, cmd,
+		func(s payment.State, at time.Time) ([]payment.Event, error) {
+			var all []payment.Event
+			for _, m := range messages {
+				word := translate(s, m)
+				if word.Kind == payment.Refunded {
+					word.Code = step.Reason
+				}
+				if step.Kind == payment.StepCapture && word.Kind != payment.Captured {
+					word.Kind, word.Outstanding = payment.Failed, true
+				}
+				events, err := payment.Receive(s, word)
+				if err != nil {
+					return nil, err
+				}
+				for _, e := range events {
+					s = payment.Evolve(s, e, domain.Meta{At: at})
+				}
+				all = append(all, events...)
+			}
+			return all, nil
+		})
+	return paid{State: out.State, Position: out.Position, At: out.RecordedAt}, err
+}
+
+// ruling says what the permit has decided about a term's money, and writes the
+// renewal that a captured payment is for.
+func (d *Desk) ruling(ctx context.Context, c Call, id domain.PermitID, term int, money payment.State) (payment.Ruling, domain.Pence, eventstore.Position, error) {
+	l, err := eventstore.Load(ctx, d.Ledger, permit.Stream(id), permits)
+	if err != nil {
+		return payment.RulingNone, 0, 0, err
+	}
+	if term == 1 {
+		return rulingOfApplication(l.State), refundOf(l.State, term), 0, nil
+	}
+	if len(l.State.Terms) < term && money.Captured() > money.Refunded() {
+		out, err := d.writeRenewal(ctx, c.step("renewal"), id, money)
+		var refused *domain.Refusal
+		if errors.As(err, &refused) {
+			return payment.RulingVoid, 0, 0, nil
+		}
+		if err != nil {
+			return payment.RulingNone, 0, 0, err
+		}
+		return payment.RulingDue, 0, out.Position, nil
+	}
+	if len(l.State.Terms) >= term {
+		return payment.RulingDue, refundOf(l.State, term), 0, nil
+	}
+	return payment.RulingNone, 0, 0, nil
+}
+
+func rulingOfApplication(s permit.State) payment.Ruling {
+	switch {
+	case len(s.Terms) > 0:
+		return payment.RulingDue
+	case s.Decided != nil || s.Cancellation != nil:
+		return payment.RulingVoid
+	}
+	return payment.RulingNone
+}
+
+// refundOf is the part of a cancellation's refund that comes from one term's
+// payment: the latest term gives back first.
+func refundOf(s permit.State, term int) domain.Pence {
+	if s.Cancellation == nil {
+		return 0
+	}
+	rest := s.Cancellation.Refund
+	for i := len(s.Terms) - 1; i >= 0; i-- {
+		part := min(rest, s.Terms[i].Price)
+		if s.Terms[i].Term == term {
+			return part
+		}
+		rest -= part
+	}
+	return 0
+}

@@ -1,0 +1,147 @@
+// Package documents keeps the evidence that residents send: each document in
+// a file of its own, sealed with the person's key, outside the log.
+//
+// The ledger holds what a document is and its SHA-256; this package holds the
+// bytes. It knows nothing of who may read them.
+package documents
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"permitledger/domain"
+)
+
+// MaxBytes is the size of the largest document that is taken.
+const MaxBytes = 10 << 20
+
+// ErrNotFound is returned when a document is not here: it never was, it was
+// dropped, or the key that opens it was destroyed.
+var ErrNotFound = errors.New("document not found")
+
+// Sealer is what the store needs of the vault.
+type Sealer interface {
+	// Seal encrypts under the person's key and returns the key's id.
+	Seal(person domain.AccountID, plaintext, aad []byte) (keyID string, sealed []byte, err error)
+	// Open decrypts; erased says that the key was destroyed.
+	Open(keyID string, sealed, aad []byte) (plaintext []byte, erased bool, err error)
+}
+
+// Store is a folder of sealed documents. It is safe for concurrent use.
+type Store struct {
+	dir    string
+	sealer Sealer
+}
+
+// Open uses a folder, which is made when it is not there.
+func Open(dir string, sealer Sealer) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("documents: %w", err)
+	}
+	return &Store{dir: dir, sealer: sealer}, nil
+}
+
+// Sum is the name by which the ledger knows a document: its SHA-256 in hex.
+func Sum(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// Put seals a document and has it on disk before it returns. The same
+// document again is written again, which changes nothing.
+func (s *Store) Put(account domain.AccountID, body []byte) (sum string, err error) {
+	sum = Sum(body)
+	key, sealed, err := s.sealer.Seal(account, body, aad(account, sum))
+	if err != nil {
+		return "", fmt.Errorf("documents: seal: %w", err)
+	}
+	if len(key) > 255 {
+		return "", fmt.Errorf("documents: key id of %d bytes", len(key))
+	}
+	file := append([]byte{byte(len(key))}, key...)
+	path := s.path(account, sum)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", fmt.Errorf("documents: %w", err)
+	}
+	if err := writeDurably(path, append(file, sealed...)); err != nil {
+		return "", fmt.Errorf("documents: %w", err)
+	}
+	return sum, nil
+}
+
+// Get opens a document and checks that it is the one that was asked for.
+func (s *Store) Get(account domain.AccountID, sum string) ([]byte, error) {
+	file, err := os.ReadFile(s.path(account, sum))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("documents: %w", err)
+	}
+	if len(file) == 0 || len(file) < 1+int(file[0]) {
+		return nil, fmt.Errorf("documents: %s is damaged: too short", sum)
+	}
+	key, sealed := string(file[1:1+file[0]]), file[1+file[0]:]
+	body, erased, err := s.sealer.Open(key, sealed, aad(account, sum))
+	if err != nil {
+		return nil, fmt.Errorf("documents: %s is damaged or its key is not here: %w", sum, err)
+	}
+	if erased {
+		return nil, ErrNotFound
+	}
+	if Sum(body) != sum {
+		return nil, fmt.Errorf("documents: %s holds another document", sum)
+	}
+	return body, nil
+}
+
+// Drop removes a document. One that is not there is no error.
+func (s *Store) Drop(account domain.AccountID, sum string) error {
+	if err := os.Remove(s.path(account, sum)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("documents: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) path(account domain.AccountID, sum string) string {
+	return filepath.Join(s.dir, string(account), sum)
+}
+
+// aad ties a sealed document to its account and its name, so that files
+// cannot be swapped.
+func aad(account domain.AccountID, sum string) []byte {
+	return []byte("document\n" + string(account) + "\n" + sum)
+}
+
+// writeDurably replaces a file so that a crash leaves the old one or the new
+// one, and never half of it.
+func writeDurably(path string, content []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	if _, err = tmp.Write(content); err == nil {
+		err = tmp.Sync()
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
