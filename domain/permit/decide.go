@@ -70,7 +70,8 @@ func (s State) live(at time.Time) *domain.Refusal {
 		}
 		return nil
 	case StatusExpired:
-		return s.expired()
+		return domain.Refuse(domain.RuleEnded, "", fmt.Sprintf(
+			"This permit ended with its last day, %s. A new application is needed.", s.LastDay()))
 	case StatusCancelled:
 		return domain.Refuse(domain.RuleEnded, "", "This permit was cancelled. A new application is needed.")
 	case StatusRejected:
@@ -79,11 +80,6 @@ func (s State) live(at time.Time) *domain.Refusal {
 		return domain.Refuse(domain.RuleNotLive, "", "This application has not been decided yet.")
 	}
 	return domain.Refuse(domain.RuleNotLive, "", "There is no such permit.")
-}
-
-func (s State) expired() *domain.Refusal {
-	return domain.Refuse(domain.RuleEnded, "", fmt.Sprintf(
-		"This permit ended with its last day, %s. A new application is needed.", s.LastDay()))
 }
 
 // pending refuses what only an application that waits for its decision may

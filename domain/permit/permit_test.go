@@ -99,8 +99,7 @@ func approval(at time.Time) Approve {
 }
 
 func renewal(months int) Renew {
-	return Renew{Months: months, Price: 5500, TariffVersion: "2025-04-01", TermsVersion: "2025-04-01",
-		Payment: "payment-x-2", Rules: rules()}
+	return Renew{Months: months, Price: 5500, TariffVersion: "2025-04-01", TermsVersion: "2025-04-01", Rules: rules()}
 }
 
 func vehicle(mark string) ChangeVehicle { return ChangeVehicle{Vehicle: mark, Rules: rules()} }

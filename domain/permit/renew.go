@@ -2,6 +2,7 @@ package permit
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"permitledger/domain"
@@ -59,8 +60,6 @@ func (s State) renewable(at time.Time, r policy.Rules) *domain.Refusal {
 			return domain.Refuse(domain.RuleNotLive, "", "The council has withdrawn this permit; it cannot be renewed.")
 		}
 		return s.windowOpen(at, r)
-	case StatusExpired:
-		return s.expired()
 	case StatusCancelled:
 		return domain.Refuse(domain.RuleNotLive, "", "This permit was cancelled. A new application is needed.")
 	}
@@ -85,6 +84,11 @@ func (s State) renew(at time.Time, c Renew) (Event, error) {
 	}
 	if c.Automatic && !s.AutoRenewalOn(at) {
 		return nil, domain.Refuse(domain.RuleAutoRenewalOff, "", "Automatic renewal is off: the holder has not agreed to this charge.")
+	}
+	if c.Payment != "" && slices.ContainsFunc(s.Terms, func(t Term) bool { return t.Payment == c.Payment }) {
+		// The window alone would not stop this where terms are shorter than it.
+		return nil, &domain.Refusal{Rule: domain.RuleRenewalWindow, OpensOn: s.RenewalOpensOn(c.Rules),
+			Detail: "This payment has renewed the permit already. A further renewal needs a payment of its own."}
 	}
 	auto := s.AutoRenewal
 	if c.AutoRenewal != nil {

@@ -12,8 +12,10 @@ import (
 func TestRenewingEarlyLosesNothing(t *testing.T) {
 	early := approved(t, "2025-04-01", 12)
 	late := approved(t, "2025-04-01", 12)
-	early.do(instant("2026-03-01T00:00:00Z"), renewal(0))
-	late.do(instant("2026-03-31T22:59:59.999Z"), renewal(0))
+	paid := renewal(0)
+	paid.Payment = "payment-x-2"
+	early.do(instant("2026-03-01T00:00:00Z"), paid)
+	late.do(instant("2026-03-31T22:59:59.999Z"), paid)
 	if diff := cmp.Diff(early.state.Terms, late.state.Terms); diff != "" {
 		t.Errorf("terms of early and late renewal (-early +late):\n%s", diff)
 	}
@@ -71,6 +73,19 @@ func TestUpcomingPermitsAreNotRenewed(t *testing.T) {
 		t.Errorf("opens on %s", r.OpensOn)
 	}
 	l.do(day("2026-02-10").Midnight(), renewal(0))
+}
+
+// A message of the provider may come twice; one payment renews once, also
+// where the next term is so short that its window is open already.
+func TestOnePaymentRenewsOnce(t *testing.T) {
+	l := approved(t, "2025-01-31", 1)
+	c := renewal(1)
+	c.Rules.RenewalWindowDays = 60
+	c.Payment = "payment-x-2"
+	at := noon("2025-02-10")
+	l.do(at, c).refused(at, c, domain.RuleRenewalWindow)
+	c.Payment = "payment-x-3"
+	l.do(at, c)
 }
 
 func TestPriceOfARunningTermStays(t *testing.T) {

@@ -186,3 +186,9 @@ func or(s, otherwise string) string {
 	}
 	return s
 }
+
+func TestStreamIsNamedAfterThePermit(t *testing.T) {
+	if got := Stream("0b1c"); got != "permit-0b1c" {
+		t.Error(got)
+	}
+}
