@@ -58,8 +58,9 @@ func Read(fsys fs.FS) (Folder, error) {
 // policy.ErrVersionTaken when a version was published with other content.
 //
 // The parts of a gazetteer may be appended one by one: the book goes by the
-// old gazetteer until the last one is there. Whatever policy.Import knows of
-// parts that came before an interruption is left to it.
+// old gazetteer until the last one is there. After an interruption in between,
+// policy.Import says which parts are given; one that comes again is still one
+// part, so giving all of them is as good.
 func (f Folder) Pending(b policy.Book) (tariffs, policies, terms, gazetteer []policy.Event, err error) {
 	for _, t := range f.Tariffs {
 		if tariffs, err = f.add(tariffs, b, t, t.Version); err != nil {
