@@ -22,9 +22,10 @@ import (
 //
 // So no call of ours touches a client directly. A connector keeps one client
 // at a time in a session. Calls run in a goroutine of their own, and their
-// caller waits for the context as well. A client never gives up looking, and
-// only one goroutine waits for that. A session whose connection was lost is
-// retired: new calls get a new one, the old one is closed by its last call.
+// caller waits for the context as well. A session's client never gives up
+// looking; before there is one, only one goroutine searches. A session whose
+// connection was lost is retired: new calls get a new one, the old one is
+// closed by its last call.
 
 // errNotConnected is the reason when a caller's time ran out before there was
 // any connection at all, so that surely nothing was sent.
@@ -133,7 +134,7 @@ func (c *connector) notConnected() error {
 // dial makes a client and waits until it has found a node. It has the client
 // to itself, so nobody else can be caught in a search that fails.
 func (c *connector) dial(done chan struct{}) {
-	client, err := esdb.NewClient(&c.conf)
+	client, err := c.search()
 	if err == nil {
 		_, err = client.GetServerVersion()
 	}
@@ -152,6 +153,26 @@ func (c *connector) dial(done chan struct{}) {
 	c.reason = ""
 	c.current = &session{client: client, ended: make(chan struct{}), finished: make(chan struct{})}
 	c.logger.Info("event store connected")
+}
+
+// search looks for a node with clients that give up after one attempt, until
+// one finds it, and then returns a client that never gives up. Only the first
+// kind lets the search end when the store is closed meanwhile.
+func (c *connector) search() (*esdb.Client, error) {
+	short := c.conf
+	short.MaxDiscoverAttempts = 1
+	for !c.isClosed() {
+		client, err := esdb.NewClient(&short)
+		if err != nil {
+			return nil, err
+		}
+		_, err = client.GetServerVersion() // pauses by itself when it fails
+		_ = client.Close()
+		if err == nil {
+			return esdb.NewClient(&c.conf)
+		}
+	}
+	return nil, ErrClosed
 }
 
 // release gives a call's session back, and retires it when the call found

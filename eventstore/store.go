@@ -25,7 +25,7 @@ type Config struct {
 	// Registerer gets the metrics of the store. Nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// TryTimeout is how long one attempt to append may take before its
-	// outcome counts as unknown. Default 5 s.
+	// outcome counts as unknown. Default 5 s, and at most Bound.
 	TryTimeout time.Duration
 	// Bound is how long an append whose outcome is unknown is sent again, or a
 	// read is taken up again without any progress, before ErrUnavailable; and
@@ -56,6 +56,7 @@ func Connect(cfg Config) (*Store, error) {
 	if cfg.MaxBackoff <= 0 {
 		cfg.MaxBackoff = time.Second
 	}
+	cfg.TryTimeout = min(cfg.TryTimeout, cfg.Bound)
 	logger := cfg.Logger
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)

@@ -1,0 +1,173 @@
+package eventstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"permitledger/eventstore"
+)
+
+// funcs is a Handler made of functions; those left out do nothing.
+type funcs struct {
+	event    func(eventstore.Recorded) error
+	caughtUp func() error
+	progress func(eventstore.Position) error
+}
+
+func (f funcs) Event(r eventstore.Recorded) error {
+	if f.event == nil {
+		return nil
+	}
+	return f.event(r)
+}
+
+func (f funcs) CaughtUp() error {
+	if f.caughtUp == nil {
+		return nil
+	}
+	return f.caughtUp()
+}
+
+func (f funcs) Progress(p eventstore.Position) error {
+	if f.progress == nil {
+		return nil
+	}
+	return f.progress(p)
+}
+
+var errEnough = errors.New("enough")
+
+func TestASubscriptionBeginsAtTheBeginning(t *testing.T) {
+	n, s := fresh(t)
+	other := foreign(t, n)
+	first := appendOne(t, s, "permit-1", eventstore.NoStream())
+	write(t, other, "orders-1")
+	second := appendOne(t, s, "account-1", eventstore.NoStream())
+
+	var got []eventstore.Position
+	caught := 0
+	live := eventstore.Position(0)
+	err := s.Subscribe(t.Context(), 0, funcs{
+		event: func(r eventstore.Recorded) error {
+			if got = append(got, r.Position); len(got) == 3 {
+				return errEnough
+			}
+			return nil
+		},
+		caughtUp: func() error {
+			if caught++; caught == 1 {
+				write(t, other, "orders-1")
+				live = appendOne(t, s, "payment-1", eventstore.NoStream()).Position
+			}
+			return nil
+		},
+	})
+	if !errors.Is(err, errEnough) || caught != 1 || !slices.Equal(got, []eventstore.Position{first.Position, second.Position, live}) {
+		t.Errorf("%v, caught up %d times, got %v", err, caught, got)
+	}
+
+	got = nil
+	err = s.Subscribe(t.Context(), first.Position, funcs{
+		event:    func(r eventstore.Recorded) error { got = append(got, r.Position); return nil },
+		caughtUp: func() error { return errEnough },
+	})
+	if !errors.Is(err, errEnough) || !slices.Equal(got, []eventstore.Position{second.Position, live}) {
+		t.Errorf("after the first: %v, %v", got, err)
+	}
+}
+
+func TestProgressPassesOverWhatIsNotOurs(t *testing.T) {
+	n, s := fresh(t)
+	other := foreign(t, n)
+	ours := appendOne(t, s, "permit-1", eventstore.NoStream())
+	for range 600 {
+		write(t, other, "orders-1")
+	}
+	var reached eventstore.Position
+	err := s.Subscribe(t.Context(), 0, funcs{
+		progress: func(p eventstore.Position) error { reached = p; return nil },
+		caughtUp: func() error { return errEnough },
+	})
+	if !errors.Is(err, errEnough) || reached <= ours.Position {
+		t.Errorf("reached %d, our last event at %d, %v", reached, ours.Position, err)
+	}
+}
+
+func TestASubscriptionEnds(t *testing.T) {
+	_, s := fresh(t)
+	appendOne(t, s, "permit-1", eventstore.NoStream())
+	ctx, cancel := context.WithCancel(t.Context())
+	err := s.Subscribe(ctx, 0, funcs{caughtUp: func() error { cancel(); return nil }})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("with its context: %v", err)
+	}
+	for name, h := range map[string]funcs{
+		"event":     {event: func(eventstore.Recorded) error { return errEnough }},
+		"caught up": {caughtUp: func() error { return errEnough }},
+	} {
+		if err := s.Subscribe(t.Context(), 0, h); err != errEnough {
+			t.Errorf("with an error at %s: %v", name, err)
+		}
+	}
+}
+
+// A subscription sees each event once and in order, however often its
+// connection breaks while it catches up and while it is live.
+func TestASubscriptionSurvives(t *testing.T) {
+	b := breakable(t)
+	const before, after = 700, 60
+	batch := proposed(before)
+	for i := 0; i < before; i += 100 {
+		if _, err := b.direct.Append(t.Context(), "permit-1", eventstore.After(int64(i)-1), batch[i:i+100]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := make([]uuid.UUID, 0, before+after)
+	for _, p := range batch {
+		want = append(want, p.ID)
+	}
+	var got []uuid.UUID
+	next := make(chan struct{}, after+1)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- b.store.Subscribe(t.Context(), 0, funcs{event: func(r eventstore.Recorded) error {
+			switch got = append(got, r.ID); {
+			case len(got) == before+after:
+				return errEnough
+			case len(got) >= before:
+				next <- struct{}{}
+			case len(got)%150 == 0:
+				b.cut()
+			}
+			return nil
+		}})
+	}()
+	for i := range after {
+		<-next
+		switch i % 12 {
+		case 3:
+			b.cut()
+		case 7:
+			b.down()
+		}
+		p := proposed(1)
+		want = append(want, p[0].ID)
+		if _, err := b.direct.Append(t.Context(), fmt.Sprintf("account-%d", i), eventstore.NoStream(), p); err != nil {
+			t.Fatal(err)
+		}
+		if i%12 == 7 {
+			b.up()
+		}
+	}
+	if err := <-ended; !errors.Is(err, errEnough) {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("saw %d events, want %d, in order", len(got), len(want))
+	}
+}
