@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"permitledger/domain"
@@ -39,17 +40,42 @@ func (d *Desk) CaseAt(ctx context.Context, id domain.PermitID, asOf *time.Time, 
 	if asOf != nil {
 		at = *asOf
 	}
-	return d.caseWhere(ctx, id, at, func(e eventstore.Event) bool {
-		return (known == 0 || e.Position <= known) && (asOf == nil || !EffectiveAt(e).After(at))
-	})
+	story, err := Story(ctx, d.Ledger, id)
+	if err != nil {
+		return Case{}, err
+	}
+	if known > 0 {
+		story = slices.DeleteFunc(story, func(e eventstore.Event) bool { return e.Position > known })
+	}
+	if asOf != nil {
+		story = True(story, at)
+	}
+	if len(story) == 0 {
+		return Case{}, ErrNotFound
+	}
+	cs := After(id, story)
+	cs.At = at
+	return d.withRules(cs), nil
 }
 
-// EffectiveAt is the instant from which an event is true.
-func EffectiveAt(e eventstore.Event) time.Time {
-	if body, ok := e.Body.(permit.Event); ok {
-		return permit.EffectiveAt(body, Meta(e.Envelope))
+// True is the part of a story that was true at an instant, as is known by the
+// whole of it. What became true before it was recorded, as an approval does
+// that covers the whole of its first day, brings along what led to it.
+func True(story []eventstore.Event, at time.Time) []eventstore.Event {
+	last := int64(-1) // revision of the last lifecycle event that was true
+	for _, e := range story {
+		if body, ok := e.Body.(permit.Event); ok && !permit.EffectiveAt(body, Meta(e.Envelope)).After(at) {
+			last = int64(e.Revision)
+		}
 	}
-	return e.RecordedAt
+	var part []eventstore.Event
+	for _, e := range story {
+		_, lifecycle := e.Body.(permit.Event)
+		if last >= 0 && (lifecycle && int64(e.Revision) <= last || !lifecycle && !e.RecordedAt.After(at)) {
+			part = append(part, e)
+		}
+	}
+	return part
 }
 
 func everything(eventstore.Event) bool { return true }

@@ -132,6 +132,16 @@ func (d *Desk) Receive(ctx context.Context, m payments.Message) (eventstore.Posi
 	return p.Position, err
 }
 
+// refunded is what has gone back of one attempt's money.
+func refunded(s payment.State, attempt int) domain.Pence {
+	for _, a := range s.Attempts {
+		if a.Number == attempt {
+			return a.Refunded
+		}
+	}
+	return 0
+}
+
 // translate puts a provider's message into the ledger's words. A provider
 // tells how much has gone back in all; the ledger records each refund.
 func translate(s payment.State, m payments.Message) payment.Message {
@@ -144,7 +154,7 @@ func translate(s payment.State, m payments.Message) payment.Message {
 	case payments.KindRefunded:
 		t.Kind = payment.Refunded
 		t.ProviderID = fmt.Sprintf("%s-refund-%d", m.ProviderID, m.Amount)
-		t.Amount = m.Amount - s.Refunded()
+		t.Amount = m.Amount - refunded(s, attempt)
 	default:
 		t.Kind = payment.MessageKind(m.Kind)
 	}

@@ -63,7 +63,7 @@ func (d *Desk) ask(ctx context.Context, step payment.Step, s payment.State, at t
 	case payment.StepRelease:
 		return d.Gateway.Release(ctx, step.ProviderID, at)
 	}
-	return d.Gateway.Refund(ctx, step.ProviderID, s.Refunded()+step.Amount, at)
+	return d.Gateway.Refund(ctx, step.ProviderID, refunded(s, step.Attempt)+step.Amount, at)
 }
 
 // settled records the answer to a step. A capture that did not succeed leaves
