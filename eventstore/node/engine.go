@@ -30,37 +30,92 @@ const (
 // engine is the storage under the log: an ordered map with atomic, durable
 // batches. Nothing else in the package knows which one it is.
 type engine struct {
-	db *pebble.DB
+	db      *pebble.DB
+	witness *witness
 }
 
 func openEngine(ctx context.Context, dir string, fs vfs.FS, logger *slog.Logger) (*engine, error) {
 	cache := pebble.NewCache(cacheSize)
 	defer cache.Unref()
-	options := func() *pebble.Options {
-		return &pebble.Options{
-			FS:                 fs,
-			Cache:              cache,
-			MemTableSize:       memTableSize,
-			FormatMajorVersion: formatVersion,
-			Logger:             engineLog{logger},
-		}
+	options := pebble.Options{
+		FS:                 fs,
+		Cache:              cache,
+		MemTableSize:       memTableSize,
+		FormatMajorVersion: formatVersion,
+		Logger:             engineLog{logger},
+		EventListener: &pebble.EventListener{
+			// Left to itself the engine would end the process. What is sound
+			// can still be read, and what is not is refused where it is read.
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				logger.Error("damaged file", "path", info.Path, "details", info.Details.Error())
+			},
+		},
 	}
+	e, err := openChecked(ctx, dir, options)
+	if err != nil {
+		return nil, fmt.Errorf("open the event store in %s: %w", dir, err)
+	}
+	return e, nil
+}
+
+// openChecked looks at the end of the log before it opens the store for good,
+// which would throw away what lies behind a damaged place.
+func openChecked(ctx context.Context, dir string, options pebble.Options) (*engine, error) {
+	seen, err := readWitness(options.FS, dir)
+	if err != nil {
+		return nil, err
+	}
+	if seen > 0 {
+		options.ReadOnly = true
+		if err := checkEnd(ctx, dir, options, seen); err != nil {
+			return nil, err
+		}
+		options.ReadOnly = false
+	}
+	db, err := openLocked(ctx, dir, options)
+	if err != nil {
+		return nil, err
+	}
+	w, err := openWitness(options.FS, dir)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &engine{db: db, witness: w}, nil
+}
+
+func checkEnd(ctx context.Context, dir string, options pebble.Options, seen uint64) error {
+	db, err := openLocked(ctx, dir, options)
+	if err != nil {
+		return err
+	}
+	view, err := (&engine{db: db}).read(everything)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	end, _, err := view.tail()
+	view.close()
+	if err == nil {
+		err = contradicts(seen, end)
+	}
+	return errors.Join(err, db.Close())
+}
+
+// openLocked opens the engine, waiting for another process to let go of it.
+func openLocked(ctx context.Context, dir string, options pebble.Options) (*pebble.DB, error) {
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	retry := time.NewTicker(lockInterval)
 	defer retry.Stop()
 	for {
-		db, err := pebble.Open(dir, options())
-		if err == nil {
-			return &engine{db: db}, nil
-		}
-		if !isLocked(err) {
-			return nil, fmt.Errorf("open the event store in %s: %w", dir, err)
+		fresh := options // the engine fills in what it is given
+		db, err := pebble.Open(dir, &fresh)
+		if err == nil || !isLocked(err) {
+			return db, err
 		}
 		select {
 		case <-retry.C:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("open the event store in %s: another process holds it; stop that one first: %w", dir, err)
+			return nil, fmt.Errorf("another process holds it; stop that one first: %w", err)
 		}
 	}
 }
@@ -72,11 +127,14 @@ func isLocked(err error) bool {
 
 func (e *engine) newBatch() *batch { return &batch{b: e.db.NewBatch()} }
 
-// commit returns when the batch is on disk. An error leaves open whether it
-// is: the caller must not go on writing.
-func (e *engine) commit(b *batch) error {
+// commit returns when the batch, which makes the log end at end, is on disk.
+// An error leaves open whether it is: the caller must not go on writing.
+func (e *engine) commit(b *batch, end uint64) error {
 	defer b.b.Close()
-	return b.b.Commit(pebble.Sync)
+	if err := b.b.Commit(pebble.Sync); err != nil {
+		return err
+	}
+	return e.witness.saw(end)
 }
 
 // iterate opens a cursor over the whole store. It pins what it reads from
@@ -89,7 +147,11 @@ func (e *engine) checkpoint(dir string) error {
 	return e.db.Checkpoint(dir, pebble.WithFlushedWAL())
 }
 
-func (e *engine) close() error { return e.db.Close() }
+// close leaves everything in tables, so that the next start has no log to
+// replay.
+func (e *engine) close() error {
+	return errors.Join(e.db.Flush(), e.db.Close(), e.witness.close())
+}
 
 // batch collects the records of one commit.
 type batch struct {

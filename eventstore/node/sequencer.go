@@ -177,7 +177,7 @@ func (s *sequencer) flush() {
 	s.group = group{}
 	if g.batch != nil && s.failed == nil {
 		begun := time.Now()
-		if err := s.engine.commit(g.batch); err != nil {
+		if err := s.engine.commit(g.batch, s.next); err != nil {
 			s.failed = fmt.Errorf("a commit failed and the store takes no more writes until it is restarted: %w", err)
 			s.logger.Error("commit failed", "error", err)
 		} else {
