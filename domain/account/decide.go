@@ -95,10 +95,14 @@ func ChangeDetails(s State, c Change) ([]Event, error) {
 		return nil, err
 	}
 	p := DetailsPersonal{Name: s.Name, Email: s.Email, Phone: s.Phone}
-	for to, from := range map[*string]*string{&p.Name: c.Name, &p.Email: c.Email, &p.Phone: c.Phone} {
-		if from != nil {
-			*to = *from
-		}
+	if c.Name != nil {
+		p.Name = *c.Name
+	}
+	if c.Email != nil {
+		p.Email = *c.Email
+	}
+	if c.Phone != nil {
+		p.Phone = *c.Phone
 	}
 	if strings.TrimSpace(p.Name) == "" {
 		return nil, ErrNoName
