@@ -38,23 +38,30 @@ func (f *file) apply(ctx context.Context, m Model, batch []item) (int, error) {
 	if len(batch) == 0 {
 		return 0, nil
 	}
-	applied, erasure := 0, false
+	applied, erased := 0, f.erased
 	err := f.update(ctx, func(tx *sql.Tx) error {
 		for i, it := range batch {
-			erasure = erasure || it.Type == account.TypeAccountErased
 			if it.pass {
 				continue
+			}
+			if it.Type == account.TypeAccountErased && !impersonal(m) {
+				erased = erasureInFile
 			}
 			if err := applyOne(ctx, m, tx, it.Event); err != nil {
 				return &rejection{i, err}
 			}
 			applied++
 		}
+		if erased != f.erased {
+			if err := setErasure(ctx, tx, erased); err != nil {
+				return err
+			}
+		}
 		return writeMark(ctx, tx, markAt(batch[len(batch)-1].Event))
 	})
 	if err == nil {
-		f.mark = markAt(batch[len(batch)-1].Event)
-		return applied, f.forget(ctx, erasure)
+		f.mark, f.erased = markAt(batch[len(batch)-1].Event), erased
+		return applied, nil
 	}
 	var rejected *rejection
 	if !errors.As(err, &rejected) || ctx.Err() != nil || ofTheMachine(rejected.err) {
@@ -99,15 +106,11 @@ func writeMark(ctx context.Context, tx *sql.Tx, m Mark) error {
 	return err
 }
 
-// forget empties the WAL after an erasure, for the pages that it overwrote lie
-// there as they were. A reader may stand in the way; then the next commit
-// tries again.
-func (f *file) forget(ctx context.Context, erasure bool) error {
-	f.scrub = f.scrub || erasure
-	if !f.scrub {
-		return nil
-	}
-	return f.truncate(ctx)
+// impersonal reports whether a model says that it never holds anything
+// personal, so that an erasure need not be followed through its file.
+func impersonal(m Model) bool {
+	i, ok := m.(interface{ Impersonal() bool })
+	return ok && i.Impersonal()
 }
 
 // ofTheMachine tells an error that is none of the event's: it goes away by

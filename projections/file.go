@@ -50,13 +50,23 @@ type file struct {
 	writer *sql.DB // one connection
 	reader *sql.DB // read only
 	mark   Mark    // of the goroutine that applies events
-	scrub  bool    // an erasure's old pages may still lie in the WAL; as mark
+	erased erasure // how far the last erasure has left the file; as mark
 
 	mu     sync.Mutex
 	users  int  // reads under way, and one for whoever owns the file
 	gone   bool // to be removed when the last user is done
 	closed chan struct{}
 }
+
+// erasure is how far what was erased has left a file. Each step is kept in the
+// file, as its user version, so that a crash in between is made good.
+type erasure int
+
+const (
+	erasureDone   erasure = iota
+	erasureInWAL          // old pages may lie in the WAL
+	erasureInFile         // old bytes may lie between the cells of a page
+)
 
 // readers is how many reads of one model go on at the same time.
 const readers = 4
@@ -90,8 +100,7 @@ func openFile(ctx context.Context, path string) (_ *file, err error) {
 	}
 	f.reader.SetMaxOpenConns(readers)
 	f.reader.SetMaxIdleConns(readers)
-	// A crash between an erasure and the truncation of the WAL is made good here.
-	if err = f.truncate(ctx); err != nil {
+	if err = f.writer.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&f.erased); err != nil {
 		return nil, errors.Join(err, f.shut())
 	}
 	return f, nil
@@ -181,15 +190,40 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// truncate empties the WAL into the file.
-func (f *file) truncate(ctx context.Context) error {
+// forget makes what was erased leave the file for good. Overwriting the rows is
+// not enough: when SQLite moves cells between pages, copies stay behind in the
+// room between them, and the WAL has the pages as they were. So the file is
+// written anew and the WAL emptied. A reader may stand in the way of the
+// latter; then the step stays to be done, and that is no error.
+func (f *file) forget(ctx context.Context) error {
+	if f.erased == erasureInFile {
+		if _, err := f.writer.ExecContext(ctx, `VACUUM`); err != nil {
+			return fmt.Errorf("writing the file anew after an erasure: %w", err)
+		}
+		if err := setErasure(ctx, f.writer, erasureInWAL); err != nil {
+			return err
+		}
+		f.erased = erasureInWAL
+	}
 	var busy, pages, moved int
-	row := f.writer.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
-	if err := row.Scan(&busy, &pages, &moved); err != nil {
+	if err := f.writer.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &moved); err != nil {
+		return fmt.Errorf("emptying the WAL after an erasure: %w", err)
+	}
+	if busy != 0 {
+		return nil
+	}
+	if err := setErasure(ctx, f.writer, erasureDone); err != nil {
 		return err
 	}
-	f.scrub = busy != 0
+	f.erased = erasureDone
 	return nil
+}
+
+func setErasure(ctx context.Context, db interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}, step erasure) error {
+	_, err := db.ExecContext(ctx, fmt.Sprintf(`PRAGMA user_version = %d`, step))
+	return err
 }
 
 // acquire counts a user in; it fails when the last one has gone.

@@ -23,6 +23,8 @@ const (
 	idle = 50 * time.Millisecond
 	// waiting is how many decoded events wait for the transaction before them.
 	waiting = 256
+	// again is how long an erasure waits that a reader stood in the way of.
+	again = time.Second
 )
 
 // follower brings one file up to date. The live file and one that is made
@@ -36,6 +38,7 @@ type follower struct {
 	received func(ledger uint64)      // an event came in; zero for any other message
 	advanced func(m Mark, events int) // a transaction was committed
 	caughtUp func()                   // the end of the log was reached
+	forgot   func()                   // an erasure has left the file
 }
 
 // message is what the subscription hands to the goroutine that owns the file.
@@ -127,14 +130,11 @@ func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 		case m, ok = <-messages:
 		default:
 			if live {
-				if err := flush(); err != nil {
+				if err := errors.Join(flush(), w.forget(ctx)); err != nil {
 					return err
 				}
 			}
-			var rest <-chan time.Time
-			if len(batch) > 0 {
-				rest = time.After(idle)
-			}
+			rest := w.rest(live, len(batch))
 			select {
 			case m, ok = <-messages:
 			case <-rest:
@@ -173,6 +173,32 @@ func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 	}
 }
 
+// rest is how long at most to wait for the next message.
+func (w *follower) rest(live bool, batch int) <-chan time.Time {
+	switch {
+	case batch > 0:
+		return time.After(idle)
+	case live && w.file.erased != erasureDone:
+		return time.After(again)
+	}
+	return nil
+}
+
+// forget follows an erasure through the file, once no more events wait: a
+// rebuild that meets a hundred of them rewrites its file once.
+func (w *follower) forget(ctx context.Context) error {
+	if w.file.erased == erasureDone {
+		return nil
+	}
+	if err := w.file.forget(ctx); err != nil {
+		return err
+	}
+	if w.file.erased == erasureDone {
+		w.forgot()
+	}
+	return nil
+}
+
 // take gives an event its place in history. It gives nothing for an event that
 // was there already.
 func (w *follower) take(batch []item, m message) (*item, error) {
@@ -199,9 +225,6 @@ func (w *follower) take(batch []item, m message) (*item, error) {
 
 func (w *follower) commit(ctx context.Context, batch []item) error {
 	if len(batch) == 0 {
-		if w.file.scrub {
-			return w.file.truncate(ctx)
-		}
 		return nil
 	}
 	before := w.file.mark
@@ -287,6 +310,7 @@ func (p *Projection) attempt(ctx context.Context) error {
 	w := follower{
 		ledger: p.runner.cfg.Ledger, model: p.model, file: p.file, follows: p.model.Follows(),
 		received: p.receivedMessage, advanced: p.advancedTo, caughtUp: p.reachedEnd,
+		forgot: func() { p.set(func() { p.erasing = false }) },
 	}
 	return w.follow(ctx)
 }
@@ -300,7 +324,8 @@ func (p *Projection) receivedMessage(ledger uint64) {
 }
 
 func (p *Projection) advancedTo(m Mark, events int) {
-	p.set(func() { p.mark, p.applied, p.trouble = m, p.applied+uint64(events), "" })
+	erasing := p.file.erased != erasureDone
+	p.set(func() { p.mark, p.applied, p.trouble, p.erasing = m, p.applied+uint64(events), "", erasing })
 }
 
 func (p *Projection) reachedEnd() {

@@ -33,6 +33,7 @@ type Projection struct {
 	reached bool                 // the goal, once
 	heard   time.Time            // when the log was last heard of
 	applied uint64               // events applied by this process
+	erasing bool                 // see Status.Erasing
 	changed chan struct{}        // closed and replaced when anything above changes
 }
 
@@ -50,7 +51,7 @@ func openProjection(ctx context.Context, r *Runner, m Model) (*Projection, error
 				return nil, err
 			}
 			if p.file != nil {
-				p.number, p.mark = n, p.file.mark
+				p.number, p.mark, p.erasing = n, p.file.mark, p.file.erased != erasureDone
 				continue
 			}
 		}
@@ -169,7 +170,7 @@ func (p *Projection) Status() Status {
 	defer p.mu.Unlock()
 	s := Status{
 		Name: p.Name(), Ledger: p.mark.Ledger, Position: p.mark.Position, Clock: p.mark.Clock,
-		State: p.state, Error: p.poison, Trouble: p.trouble, LastMessageAge: -1,
+		State: p.state, Error: p.poison, Trouble: p.trouble, Erasing: p.erasing, LastMessageAge: -1,
 	}
 	if furthest > s.Ledger {
 		s.Behind = furthest - s.Ledger
@@ -235,7 +236,7 @@ func (p *Projection) replace(f *file, number int) error {
 	var old *file
 	p.set(func() {
 		old = p.file
-		p.file, p.number, p.mark = f, number, f.mark
+		p.file, p.number, p.mark, p.erasing = f, number, f.mark, f.erased != erasureDone
 	})
 	if old == nil {
 		return nil

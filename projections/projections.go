@@ -60,7 +60,8 @@ func (e Event) Meta() domain.Meta {
 // No row about one person may be made from another person's clear data, and
 // folding AccountErased must leave the rows that a fold without the person's
 // key would have left. The runner sees to it that what was overwritten also
-// leaves the file.
+// leaves the file, which means writing the file anew; a model that never holds
+// anything personal may say so by a method Impersonal() bool, and is spared.
 type Model interface {
 	// Name is the model's name and part of its file's. It never changes.
 	Name() string
@@ -107,6 +108,10 @@ type Status struct {
 	LastMessageAge time.Duration
 	Error          *Poison // why it is stopped; nil when it is not
 	Trouble        string  // what is being tried again; empty when all is well
+	// Erasing says that an erasure was applied to the rows and that the bytes
+	// that it overwrote may still lie in the file. It ends by itself soon after
+	// the end of the log was reached.
+	Erasing bool
 }
 
 // Poison is an event that stopped a projection. It holds nothing of the

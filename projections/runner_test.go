@@ -244,6 +244,10 @@ func TestErasureLeavesTheFile(t *testing.T) {
 		t.Fatal("the name was never there")
 	}
 	r.Wait(t, log.Append(t, "account-a", "", time.Time{}, account.AccountErased{Ground: "request"}).Position)
+	projectiontest.WaitForgotten(t, r.Projection("tally"))
+	if onDisk(t, dir, "Wigglesworth") {
+		t.Error("the name is still in the files while they are in use")
+	}
 	r.Stop(t)
 	if onDisk(t, dir, "Wigglesworth") {
 		t.Error("the name is still in the files")

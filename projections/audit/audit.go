@@ -49,6 +49,9 @@ func (Model) Schema() (int, string) { return version, schema }
 // not be missing from its audit without a word.
 func (Model) Follows() []string { return eventstore.LedgerPrefixes() }
 
+// Impersonal says that the rows hold nothing personal.
+func (Model) Impersonal() bool { return true }
+
 // Apply adds the event to the index.
 func (Model) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) error {
 	category, rest, _ := strings.Cut(e.Stream, "-")

@@ -50,6 +50,9 @@ func (Model) Follows() []string {
 	return []string{"account-", "permit-", "payment-", "notice-", "policy-"}
 }
 
+// Impersonal says that the rows hold nothing personal.
+func (Model) Impersonal() bool { return true }
+
 // Apply folds one event.
 func (Model) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) (err error) {
 	f := fold{ctx, tx, e}

@@ -65,16 +65,27 @@ func (r *Running) Wait(t testing.TB, pos eventstore.Position) {
 // WaitState waits until a model is in a state.
 func WaitState(t testing.TB, p *projections.Projection, want projections.State) projections.Status {
 	t.Helper()
+	return waitUntil(t, p, func(s projections.Status) bool { return s.State == want })
+}
+
+// WaitForgotten waits until what was erased has left a model's file.
+func WaitForgotten(t testing.TB, p *projections.Projection) {
+	t.Helper()
+	waitUntil(t, p, func(s projections.Status) bool { return !s.Erasing })
+}
+
+func waitUntil(t testing.TB, p *projections.Projection, wanted func(projections.Status) bool) projections.Status {
+	t.Helper()
 	ctx := Soon(t)
 	for {
 		changed := p.Changed()
-		if s := p.Status(); s.State == want {
+		if s := p.Status(); wanted(s) {
 			return s
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			t.Fatalf("%s is not %s: %+v", p.Name(), want, p.Status())
+			t.Fatalf("%s never got there: %+v", p.Name(), p.Status())
 		}
 	}
 }
