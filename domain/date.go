@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"time"
-	_ "time/tzdata" // London's days must not depend on what the machine has installed
+	_ "time/tzdata" // also where the machine has no time zones
 )
 
 // Date is a civil date: a day of the calendar, without a time or a zone.

@@ -5,6 +5,10 @@
 // here knows how events are stored. The aggregates live in sub-packages, each
 // a single stream of events with its own state and decisions; begin reading
 // at permit.
+//
+// What most of them lean on here: Date with LastDay (how terms are counted),
+// CheckEvidence, Decision with its record and its words, and Refusal (how the
+// domain says no).
 package domain
 
 import "time"
