@@ -30,8 +30,8 @@ func Stream(keyedHash string) string { return "property-" + keyedHash }
 const Grace = 15 * time.Minute
 
 // RequestLife is the longest that a request may go on after it took a slot, or
-// found that it holds one. The desk has to give up by then.
-const RequestLife = time.Minute
+// found that it holds one. Whoever runs commands has to give up by then.
+const RequestLife = 5 * time.Minute
 
 // Slot is one place at the property and who took it.
 type Slot struct {
