@@ -93,3 +93,10 @@ func envelopeOf(r Recorded) (Envelope, error) {
 
 // recordable is an instant as it can be recorded: in UTC, whole microseconds.
 func recordable(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// RecordedAt reads the recorded instant of an event without opening the rest
+// of it, so that places in history can be found where the keys are not.
+func RecordedAt(r Recorded) (time.Time, error) {
+	env, err := envelopeOf(r)
+	return env.RecordedAt, err
+}
