@@ -137,6 +137,7 @@ func (n *Node) start(o Options) error {
 	}
 	n.server = grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.ForceServerCodecV2(newFrameCodec()),
 		grpc.WaitForHandlers(true),
 		// The client pings every ten seconds, also while idle.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),

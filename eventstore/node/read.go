@@ -203,7 +203,7 @@ func (r *readRequest) readStream() error {
 			return r.failInside(ctx, err)
 		}
 		view.close()
-		if err := r.send(events); err != nil {
+		if err := r.send(events...); err != nil {
 			return err
 		}
 		left -= uint64(len(events))
@@ -251,7 +251,7 @@ func (r *readRequest) readAll() error {
 		if err != nil {
 			return r.failInside(ctx, err)
 		}
-		if err := r.send(events); err != nil {
+		if err := r.send(events...); err != nil {
 			return err
 		}
 		left -= uint64(len(events))
@@ -310,9 +310,10 @@ func (r *readRequest) resolveAll(view *reader, page []record) ([]resolved, error
 	return events, nil
 }
 
-func (r *readRequest) send(events []resolved) error {
-	for _, e := range events {
-		if err := r.out.Send(e.toWire(r.stringIDs)); err != nil {
+// send sends events in the form that frame.go gives them.
+func (r *readRequest) send(events ...resolved) error {
+	for _, f := range frames(events, r.stringIDs) {
+		if err := r.out.SendMsg(f); err != nil {
 			return err
 		}
 	}

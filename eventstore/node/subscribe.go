@@ -108,7 +108,7 @@ func (r *readRequest) pumpStream(cursor *streamCursor, limit uint64, wanted func
 		if len(page) == 0 {
 			return sent, nil
 		}
-		if err := r.send(events); err != nil {
+		if err := r.send(events...); err != nil {
 			return sent, err
 		}
 		sent += len(events)
@@ -188,7 +188,7 @@ func (f *allFeed) pump(limit uint64) (sent int, err error) {
 		}
 		for _, e := range page {
 			if f.wants(e.original()) {
-				if err := f.out.Send(e.toWire(f.stringIDs)); err != nil {
+				if err := f.send(e); err != nil {
 					return sent, err
 				}
 				sent++

@@ -3,10 +3,8 @@ package node
 import (
 	"encoding/binary"
 	"errors"
-	"strconv"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
-	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 )
 
@@ -57,36 +55,4 @@ func (r resolved) original() *record {
 		return r.link
 	}
 	return r.event
-}
-
-func (r resolved) toWire(stringIDs bool) *streams.ReadResp {
-	return &streams.ReadResp{Content: &streams.ReadResp_Event{Event: &streams.ReadResp_ReadEvent{
-		Event:    recordToWire(r.event, stringIDs),
-		Link:     recordToWire(r.link, stringIDs),
-		Position: &streams.ReadResp_ReadEvent_CommitPosition{CommitPosition: r.original().position},
-	}}}
-}
-
-func recordToWire(rec *record, stringIDs bool) *streams.ReadResp_ReadEvent_RecordedEvent {
-	if rec == nil {
-		return nil
-	}
-	content := contentBinary
-	if rec.json {
-		content = contentJSON
-	}
-	return &streams.ReadResp_ReadEvent_RecordedEvent{
-		Id:               idToWire(rec.id, stringIDs),
-		StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte(rec.stream)},
-		StreamRevision:   rec.revision,
-		PreparePosition:  rec.position,
-		CommitPosition:   rec.position,
-		Metadata: map[string]string{
-			metaType:        rec.typ,
-			metaCreated:     strconv.FormatInt(rec.created, 10),
-			metaContentType: content,
-		},
-		CustomMetadata: rec.meta,
-		Data:           rec.data,
-	}
 }
