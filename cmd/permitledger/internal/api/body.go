@@ -1,0 +1,331 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"permitledger/domain"
+)
+
+// object is a JSON object of a request. A handler takes its members by name
+// and type, and then calls done: a member that nobody took is unknown, and
+// refused. The first fault is kept and everything after it is passed over, so
+// a handler asks once, at the end.
+//
+// It is not decoded into structs by encoding/json, which reads a member's name
+// in any case, takes null for anything, keeps the last of two members of one
+// name and cannot say where in a list a fault is.
+type object struct {
+	path    string // of this object in the body, with a dot at its end; empty for the body
+	members map[string]any
+	taken   []string
+	first   *error // fault found first; shared by all objects of a body
+}
+
+// maxDepth is how deep a body may be nested. The deepest we know has three.
+const maxDepth = 16
+
+// readObject reads a body.
+func readObject(raw []byte) (*object, error) {
+	if !utf8.Valid(raw) {
+		return nil, bad("", "The body is not UTF-8.")
+	}
+	if !json.Valid(raw) {
+		return nil, bad("", "The body is not one JSON value.")
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	value, err := readValue(d, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	members, ok := value.(map[string]any)
+	if !ok {
+		return nil, bad("", "The body is not a JSON object.")
+	}
+	return &object{members: members, first: new(error)}, nil
+}
+
+// readValue reads a value that is known to be well formed.
+func readValue(d *json.Decoder, path string, depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, bad(path, "The body is nested too deeply.")
+	}
+	token, err := d.Token()
+	if err != nil {
+		return nil, bad(path, "The body is not one JSON value.")
+	}
+	switch token {
+	case json.Delim('{'):
+		members := map[string]any{}
+		for d.More() {
+			name, err := d.Token()
+			if err != nil {
+				return nil, bad(path, "The body is not one JSON value.")
+			}
+			key := name.(string) // the decoder allows nothing else
+			if _, twice := members[key]; twice {
+				return nil, bad(fieldName(path+key), "A member stands twice.")
+			}
+			if members[key], err = readValue(d, path+key+".", depth+1); err != nil {
+				return nil, err
+			}
+		}
+		_, err = d.Token()
+		return members, err
+	case json.Delim('['):
+		items := []any{}
+		for d.More() {
+			item, err := readValue(d, fmt.Sprintf("%s[%d].", strings.TrimSuffix(path, "."), len(items)), depth+1)
+			if err != nil {
+				return nil, err
+			}
+			items = append(items, item)
+		}
+		_, err = d.Token()
+		return items, err
+	}
+	return token, nil
+}
+
+// fieldName keeps a member that somebody made up from filling the answer.
+func fieldName(s string) string {
+	if utf8.RuneCountInString(s) > 100 {
+		return string([]rune(s)[:100]) + "…"
+	}
+	return s
+}
+
+// fail keeps the first fault.
+func (o *object) fail(name, format string, args ...any) {
+	if *o.first == nil {
+		*o.first = bad(fieldName(o.path+name), format, args...)
+	}
+}
+
+// take gives a member; false when it is not there.
+func (o *object) take(name string) (any, bool) {
+	o.taken = append(o.taken, name)
+	value, there := o.members[name]
+	return value, there
+}
+
+// has reports whether a member is there, without taking it.
+func (o *object) has(name string) bool {
+	_, there := o.members[name]
+	return there
+}
+
+// need finds fault with a member that is not there.
+func (o *object) need(name string) {
+	if !o.has(name) {
+		o.fail(name, "%s is missing.", name)
+	}
+}
+
+// done gives the first fault: of what was taken, or a member nobody took.
+func (o *object) done() error {
+	if *o.first != nil {
+		return *o.first
+	}
+	for name := range o.members {
+		if !slices.Contains(o.taken, name) {
+			return bad(fieldName(o.path+name), "There is no such member here.")
+		}
+	}
+	return nil
+}
+
+// text takes a string of at most so many characters; nil when it is not there.
+func (o *object) text(name string, most int) *string {
+	value, there := o.take(name)
+	if !there {
+		return nil
+	}
+	s, ok := value.(string)
+	switch {
+	case !ok:
+		o.fail(name, "%s is not a string.", name)
+	case utf8.RuneCountInString(s) > most:
+		o.fail(name, "%s may have at most %d characters.", name, most)
+	case !plainText(s):
+		o.fail(name, "%s has control characters.", name)
+	}
+	return &s
+}
+
+// words takes a string that may be left out.
+func (o *object) words(name string, most int) string {
+	if s := o.text(name, most); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// needWords takes a string that must say something.
+func (o *object) needWords(name string, most int) string {
+	o.need(name)
+	s := o.words(name, most)
+	if strings.TrimSpace(s) == "" {
+		o.fail(name, "%s says nothing.", name)
+	}
+	return s
+}
+
+// plainText reports whether there are no control characters but the ones that
+// part lines and columns.
+func plainText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7F
+	})
+}
+
+// flag takes a boolean; nil when it is not there.
+func (o *object) flag(name string) *bool {
+	value, there := o.take(name)
+	if !there {
+		return nil
+	}
+	b, ok := value.(bool)
+	if !ok {
+		o.fail(name, "%s is neither true nor false.", name)
+	}
+	return &b
+}
+
+// count takes a whole number from 1 on; 0 when it is not there.
+func (o *object) count(name string) int {
+	value, there := o.take(name)
+	if !there {
+		return 0
+	}
+	number, ok := value.(json.Number)
+	n, err := strconv.ParseInt(string(number), 10, 32)
+	if !ok || err != nil || n < 1 {
+		o.fail(name, "%s is not a whole number from 1 on.", name)
+	}
+	return int(n)
+}
+
+// date takes a day; zero when it is not there.
+func (o *object) date(name string) domain.Date {
+	s := o.text(name, maxName)
+	if s == nil {
+		return domain.Date{}
+	}
+	day, err := domain.ParseDate(*s)
+	if err != nil {
+		o.fail(name, "%s is not a day of the calendar written YYYY-MM-DD.", name)
+	}
+	return day
+}
+
+func (o *object) needDate(name string) domain.Date {
+	o.need(name)
+	return o.date(name)
+}
+
+func (o *object) id(name string) string {
+	s := o.words(name, maxName)
+	if o.has(name) && !isUUID(s) {
+		o.fail(name, "%s is not a UUID in lower case.", name)
+	}
+	return s
+}
+
+var shaShape = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (o *object) sha(name string) string {
+	s := o.words(name, maxName)
+	if o.has(name) && !shaShape.MatchString(s) {
+		o.fail(name, "%s is not a SHA-256 in lower-case hexadecimal.", name)
+	}
+	return s
+}
+
+func (o *object) uprn(name string) domain.UPRN {
+	o.need(name)
+	uprn, err := domain.ParseUPRN(o.words(name, maxName))
+	if err != nil {
+		o.fail(name, "A UPRN has 1 to 12 digits, as a string.")
+	}
+	return uprn
+}
+
+// email takes an address, or the empty string.
+func (o *object) email(name string) *string {
+	s := o.text(name, maxName)
+	if s == nil || *s == "" {
+		return s
+	}
+	if a, err := mail.ParseAddress(*s); err != nil || a.Address != *s {
+		o.fail(name, "%s is not an e-mail address.", name)
+	}
+	return s
+}
+
+// list takes an array; nil when it is not there.
+func (o *object) list(name string) []any {
+	value, there := o.take(name)
+	if !there {
+		return nil
+	}
+	items, ok := value.([]any)
+	switch {
+	case !ok:
+		o.fail(name, "%s is not an array.", name)
+	case len(items) > maxList:
+		o.fail(name, "%s may have at most %d entries.", name, maxList)
+		return nil
+	}
+	return items
+}
+
+// texts takes an array of strings.
+func (o *object) texts(name string, most int) []string {
+	var all []string
+	for i, item := range o.list(name) {
+		at := indexed(name, i)
+		one := object{path: o.path, members: map[string]any{at: item}, first: o.first}
+		all = append(all, one.words(at, most))
+	}
+	return all
+}
+
+// objects takes an array of objects and gives each to read, which need not
+// call done.
+func (o *object) objects(name string, read func(*object)) {
+	for i, item := range o.list(name) {
+		o.inner(indexed(name, i), item, read)
+	}
+}
+
+// object takes an object that may be left out or null.
+func (o *object) object(name string, read func(*object)) {
+	if value, there := o.take(name); there && value != nil {
+		o.inner(name, value, read)
+	}
+}
+
+func (o *object) inner(name string, value any, read func(*object)) {
+	members, ok := value.(map[string]any)
+	if !ok {
+		o.fail(name, "%s is not an object.", name)
+		return
+	}
+	inner := &object{path: o.path + name + ".", members: members, first: o.first}
+	read(inner)
+	if err := inner.done(); err != nil && *o.first == nil {
+		*o.first = err
+	}
+}
+
+// indexed names an entry of a list.
+func indexed(name string, i int) string { return fmt.Sprintf("%s[%d]", name, i) }
