@@ -89,9 +89,8 @@ type EvidenceRules struct {
 // CheckEvidence says whether the evidence is complete and in date. Its error
 // is a *Refusal with RuleEvidence.
 //
-// One good proof of residency suffices, whatever else is in the list. The same
-// bytes count once: a document named as a bill and again as the V5C is one of
-// the two and not both.
+// One good proof of residency suffices, whatever else is in the list. One file
+// may show several things: a resident may scan the bill and the V5C together.
 func CheckEvidence(items []Evidence, c EvidenceRules) error {
 	if err := CheckDocuments(items, c.SubmittedOn, c.Uploaded); err != nil {
 		return err
@@ -109,12 +108,9 @@ func CheckEvidence(items []Evidence, c EvidenceRules) error {
 		needs = append(needs, n)
 	}
 	for _, n := range needs {
-		if len(n.met) == 0 {
+		if !n.met {
 			return n.refusal()
 		}
-	}
-	if !metByDifferent(needs, nil) {
-		return Refuse(RuleEvidence, "evidence", "Upload each document as a file of its own: the same file counts once only.")
 	}
 	return nil
 }
@@ -140,12 +136,12 @@ type fault struct {
 	detail string
 }
 
-// need is something the evidence must show, and the documents that show it.
+// need is something the evidence must show.
 type need struct {
-	missing string   // what to do when there is no such document at all
-	met     []string // hashes of the documents that show it
-	first   *fault   // of the first document that was meant to show it and does not
-	at      int      // its place in the list
+	missing string // what to do when there is no such document at all
+	met     bool   // a document shows it
+	first   *fault // of the first document that was meant to show it and does not
+	at      int    // its place in the list
 }
 
 // from looks through the list for documents that are meant for this need.
@@ -156,7 +152,7 @@ func (n *need) from(items []Evidence, meant func(Evidence) bool, check func(Evid
 		}
 		f := check(e)
 		if f == nil {
-			n.met = append(n.met, e.SHA256)
+			n.met = true
 		} else if n.first == nil {
 			n.first, n.at = f, i
 		}
@@ -168,19 +164,6 @@ func (n need) refusal() error {
 		return Refuse(RuleEvidence, "evidence", n.missing)
 	}
 	return refuseEvidence(n.at, n.first.field, "%s", n.first.detail)
-}
-
-// metByDifferent reports whether every need can have a document of its own.
-func metByDifferent(needs []need, used []string) bool {
-	if len(needs) == 0 {
-		return true
-	}
-	for _, sha := range needs[0].met {
-		if !slices.Contains(used, sha) && metByDifferent(needs[1:], append(used, sha)) {
-			return true
-		}
-	}
-	return false
 }
 
 func ofKind(k EvidenceKind) func(Evidence) bool {
