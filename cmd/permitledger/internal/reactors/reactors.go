@@ -1,0 +1,179 @@
+// Package reactors does by itself what nobody asks for: it settles payments
+// after decisions, withdraws what was not paid for, records lapsed holds,
+// renews permits automatically and drops documents that nobody named.
+//
+// What is to be done comes from the read model of what falls due, which every
+// event brings up to date; a row of it goes away when the log holds its
+// effect. So nothing is forgotten by a crash, nothing depends on the order in
+// which events arrive, and doing a thing twice is doing it once: each is a
+// command named after its occasion, decided from the streams by the desk.
+//
+// Begin reading at Timekeeper.Run, then Walk for the simulated clock.
+package reactors
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"permitledger/cmd/permitledger/internal/clock"
+	"permitledger/cmd/permitledger/internal/desk"
+	"permitledger/cmd/permitledger/internal/payments"
+	"permitledger/domain"
+	"permitledger/eventstore"
+	"permitledger/projections/due"
+)
+
+// Provider is what the timekeeper needs of a payment provider: the messages
+// that it sends by itself, each at an instant of the clock, again and again
+// until it is told that they were received.
+type Provider interface {
+	NextDue(ctx context.Context) (time.Time, bool, error)
+	Deliver(ctx context.Context, upTo time.Time) ([]payments.Message, error)
+	Delivered(ctx context.Context, ids ...string) error
+	Instruct(ctx context.Context, command string, account domain.AccountID, next []string) error
+}
+
+// Config is what a Timekeeper works with.
+type Config struct {
+	Desk      *desk.Desk
+	Due       due.Reader
+	Provider  Provider
+	Clock     desk.Clock
+	Simulated *clock.Simulated // the same clock when it is a simulated one, else nil
+	Logger    *slog.Logger
+}
+
+// Timekeeper does what falls due, in the order of its instants. One goroutine
+// owns it: Run. Walk and MoveClock hand their work over to that goroutine.
+type Timekeeper struct {
+	Config
+	walks chan walk
+	later map[string]retry               // occasions that failed; owned by Run
+	done  map[string]eventstore.Position // what the last group led to; owned by Run
+}
+
+// retry is when a failed occasion is tried again: not before both.
+type retry struct {
+	wall   time.Time // of the machine's clock: trouble goes away by itself
+	clock  time.Time // of the ledger's clock: a refusal may not hold another day
+	failed int
+}
+
+// New makes a timekeeper; Run makes it work.
+func New(c Config) *Timekeeper {
+	return &Timekeeper{Config: c, walks: make(chan walk), later: map[string]retry{}}
+}
+
+// longestNap bounds how long Run sleeps, so that a clock that was set is
+// noticed.
+const longestNap = time.Minute
+
+// Run works until the context ends.
+func (t *Timekeeper) Run(ctx context.Context) error {
+	for {
+		changed := t.Due.Projection().Changed()
+		if _, err := t.catchUp(ctx, time.Time{}); err != nil && ctx.Err() == nil {
+			t.Logger.Error("what falls due could not be read", "error", err)
+		}
+		nap := time.NewTimer(t.nap(ctx))
+		select {
+		case <-ctx.Done():
+			nap.Stop()
+			return nil
+		case w := <-t.walks:
+			position, err := t.walk(w.ctx, w.to)
+			w.done <- walked{position, err}
+		case <-changed:
+		case <-nap.C:
+		}
+		nap.Stop()
+	}
+}
+
+// nap is how long nothing falls due.
+func (t *Timekeeper) nap(ctx context.Context) time.Duration {
+	wait := longestNap
+	now := t.Clock.Now()
+	tasks, err := t.tasks(ctx, now, now.Add(longestNap))
+	if err != nil {
+		return time.Second
+	}
+	for _, k := range tasks {
+		wait = min(wait, max(k.at.Sub(now), time.Until(t.later[k.occasion].wall)))
+	}
+	return max(wait, time.Millisecond)
+}
+
+// walk is a wish to put the simulated clock forward.
+type walk struct {
+	ctx  context.Context
+	to   time.Time
+	done chan walked
+}
+
+type walked struct {
+	position eventstore.Position
+	err      error
+}
+
+// Walk puts the simulated clock forward to an instant and does on the way,
+// in order, what falls due before it. It gives the position of the last event
+// that came of it, and returns when the read model of what falls due has it.
+func (t *Timekeeper) Walk(ctx context.Context, to time.Time) (eventstore.Position, error) {
+	w := walk{ctx: ctx, to: to, done: make(chan walked, 1)}
+	select {
+	case t.walks <- w:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	select {
+	case r := <-w.done:
+		return r.position, r.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (t *Timekeeper) walk(ctx context.Context, to time.Time) (eventstore.Position, error) {
+	end, err := t.catchUp(ctx, to)
+	if err == nil {
+		t.Simulated.Set(to)
+	}
+	return end, err
+}
+
+// catchUp does what is due by an instant, zero meaning now, one instant after
+// the other. Ahead of now the simulated clock is put forward to each.
+func (t *Timekeeper) catchUp(ctx context.Context, to time.Time) (eventstore.Position, error) {
+	var end eventstore.Position
+	for ctx.Err() == nil {
+		now := t.Clock.Now()
+		tasks, err := t.tasks(ctx, now, later(now, to))
+		if err != nil {
+			return end, err
+		}
+		group := t.nextGroup(tasks, now)
+		if len(group) == 0 {
+			return end, nil
+		}
+		at := time.Time{}
+		if group[0].at.After(now) {
+			at = group[0].at
+			t.Simulated.Set(at)
+		}
+		position, err := t.do(ctx, group, at)
+		end = max(end, position)
+		if err != nil {
+			return end, err
+		}
+	}
+	return end, ctx.Err()
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

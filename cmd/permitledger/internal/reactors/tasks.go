@@ -1,0 +1,169 @@
+package reactors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"permitledger/cmd/permitledger/internal/desk"
+	"permitledger/domain"
+	"permitledger/eventstore"
+	"permitledger/projections/due"
+)
+
+// task is one thing to do.
+type task struct {
+	occasion string // its name, the same whenever it is tried
+	at       time.Time
+	run      func(ctx context.Context, at time.Time) (eventstore.Position, error)
+}
+
+// perInstant is how many tasks of one instant are looked at and done at a
+// time. They concern different streams, so their order does not matter.
+const (
+	perInstant = 256
+	together   = 8
+)
+
+// tasks lists what falls due by an instant, in order.
+func (t *Timekeeper) tasks(ctx context.Context, now, by time.Time) ([]task, error) {
+	items, err := t.Due.Until(ctx, now, by, perInstant+len(t.later))
+	if err != nil {
+		return nil, err
+	}
+	var tasks []task
+	for _, item := range items {
+		k := t.taskOf(item)
+		k.at = later(k.at, t.later[k.occasion].clock)
+		if !k.at.After(by) {
+			tasks = append(tasks, k)
+		}
+	}
+	next, some, err := t.Provider.NextDue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if some && !next.After(by) {
+		tasks = append(tasks, task{occasion: "provider", at: next, run: t.deliver})
+	}
+	slices.SortStableFunc(tasks, func(a, b task) int { return a.at.Compare(b.at) })
+	return tasks, nil
+}
+
+// nextGroup is what to do now: everything that is overdue, or else all that
+// falls due at the next instant. What failed a moment ago waits.
+func (t *Timekeeper) nextGroup(tasks []task, now time.Time) []task {
+	var group []task
+	for _, k := range tasks {
+		if time.Until(t.later[k.occasion].wall) > 0 {
+			continue
+		}
+		if len(group) > 0 && k.at.After(now) && !k.at.Equal(group[0].at) {
+			break
+		}
+		group = append(group, k)
+	}
+	return group
+}
+
+// do runs tasks side by side and waits until the read model shows their
+// effects. A task that fails is put off and reported; it holds up no other.
+func (t *Timekeeper) do(ctx context.Context, group []task, at time.Time) (eventstore.Position, error) {
+	positions := make([]eventstore.Position, len(group))
+	errs := make([]error, len(group))
+	var g errgroup.Group
+	g.SetLimit(together)
+	for i, k := range group {
+		g.Go(func() error {
+			positions[i], errs[i] = k.run(ctx, at)
+			return nil
+		})
+	}
+	_ = g.Wait() // the tasks' own errors are in errs
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	end := slices.Max(positions)
+	if err := t.Due.Projection().WaitFor(ctx, end); err != nil {
+		return end, fmt.Errorf("wait for what fell due to be done: %w", err)
+	}
+	done := make(map[string]eventstore.Position, len(group))
+	for i, k := range group {
+		done[k.occasion] = positions[i]
+		t.note(k, positions[i], errs[i])
+	}
+	t.done = done
+	return end, nil
+}
+
+// note remembers when a task that had no effect is tried again. One that
+// comes up a second time with the same result had none.
+func (t *Timekeeper) note(k task, position eventstore.Position, err error) {
+	if err == nil && position > t.done[k.occasion] {
+		delete(t.later, k.occasion)
+		return
+	}
+	r := t.later[k.occasion]
+	r.failed++
+	r.wall = time.Now().Add(min(time.Second<<min(r.failed-1, 8), 5*time.Minute))
+	var refused *domain.Refusal
+	if errors.As(err, &refused) {
+		r.wall = time.Time{}
+		r.clock = domain.DateOf(t.Clock.Now()).AddDays(1).Midnight()
+	}
+	t.later[k.occasion] = r
+	if err != nil {
+		t.Logger.Warn("a timer could not do its work and will try again", "occasion", k.occasion, "failures", r.failed, "error", err)
+	}
+}
+
+// taskOf says which command an item stands for. The occasion names the
+// command: the same item again is the same command.
+func (t *Timekeeper) taskOf(item due.Item) task {
+	k := task{at: item.DueAt, occasion: fmt.Sprintf("%s %s%s%s %d due %s", item.Kind, item.Permit, item.Account,
+		item.SHA256, item.Term, item.DueAt.Format(time.RFC3339Nano))}
+	d := t.Desk
+	k.run = func(ctx context.Context, at time.Time) (eventstore.Position, error) {
+		c := desk.SystemCall(k.occasion, string(item.EventID), at)
+		switch item.Kind {
+		case due.Settle:
+			return d.Settle(ctx, c, item.Permit, item.Term)
+		case due.Unpaid:
+			return d.WithdrawUnpaid(ctx, c, item.Permit)
+		case due.Lapse:
+			return d.RecordLapse(ctx, c, item.Permit, item.Term)
+		case due.LapsedWithdrawal:
+			return d.WithdrawLapsed(ctx, c, item.Permit)
+		case due.AutoRenewal:
+			return d.AutoRenew(ctx, c, item.Permit)
+		case due.DropDocument:
+			return d.DropDocument(ctx, c, item.Account, item.SHA256)
+		}
+		return 0, fmt.Errorf("nobody knows how to do %q", item.Kind)
+	}
+	return k
+}
+
+// deliver receives what the provider sends by itself.
+func (t *Timekeeper) deliver(ctx context.Context, at time.Time) (eventstore.Position, error) {
+	messages, err := t.Provider.Deliver(ctx, later(t.Clock.Now(), at))
+	if err != nil {
+		return 0, err
+	}
+	var end eventstore.Position
+	for _, m := range messages {
+		position, err := t.Desk.Receive(ctx, m)
+		if err != nil {
+			return end, err
+		}
+		end = max(end, position)
+		if err := t.Provider.Delivered(ctx, m.ID); err != nil {
+			return end, err
+		}
+	}
+	return end, nil
+}

@@ -1,0 +1,223 @@
+// Package service builds the whole program out of its parts: the embedded
+// node or a connection to a server, the vault, the desk, the read models, the
+// timekeeper and the HTTP server. Commands and tests build the same struct.
+//
+// Begin reading at Open; the order in which things are opened there is the
+// order in which they need each other, and Close goes back the same way.
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"permitledger/cmd/permitledger/internal/api"
+	"permitledger/cmd/permitledger/internal/clock"
+	"permitledger/cmd/permitledger/internal/desk"
+	"permitledger/cmd/permitledger/internal/documents"
+	"permitledger/cmd/permitledger/internal/payments"
+	"permitledger/cmd/permitledger/internal/reactors"
+	"permitledger/eventstore"
+	"permitledger/eventstore/node"
+	"permitledger/eventstore/vault"
+	"permitledger/projections"
+	"permitledger/projections/accounts"
+	"permitledger/projections/audit"
+	"permitledger/projections/due"
+	"permitledger/projections/reviews"
+)
+
+// Config is what an operator chooses.
+type Config struct {
+	// Data is the folder that holds everything: the log of the embedded node
+	// (log), what cannot be rebuilt (keep) and the read models (projections).
+	Data string
+	// EventStore is the connection string of an EventStoreDB server or
+	// cluster. Empty starts the embedded node on a unix socket under Data.
+	EventStore string
+	// NodeListen is a TCP address for the embedded node beside its socket.
+	// Whoever reaches it reads and writes everything. Empty is none.
+	NodeListen string
+	// Listen is the address of the HTTP server; port 0 takes any free one.
+	Listen string
+	// Tokens says who may call. Without any, one admin token is made.
+	Tokens api.Tokens
+	// Council is the folder with the council's policy, tariff, terms and
+	// gazetteer. What is new in it is published when the service starts.
+	Council fs.FS
+	// DemoClock is the instant at which a simulated clock starts. Zero is the
+	// machine's clock. It cannot go with EventStore: a shared log has one time.
+	DemoClock time.Time
+	// Logger gets what an operator should know, never personal data.
+	Logger *slog.Logger
+}
+
+// Service is the running program.
+type Service struct {
+	Desk       *desk.Desk
+	Runner     *projections.Runner
+	Timekeeper *reactors.Timekeeper
+	Ledger     *eventstore.Ledger
+	Registry   *prometheus.Registry
+
+	cfg       Config
+	clock     desk.Clock
+	simulated *clock.Simulated // nil with the machine's clock
+	vault     *vault.Vault
+	provider  *payments.Simulator
+	listener  net.Listener
+	http      *http.Server
+	closers   []func() error // undone last to first
+	stop      context.CancelFunc
+	running   *errgroup.Group
+}
+
+// Open starts everything and returns when requests are served. Read models
+// may still be catching up then; /readyz tells. The context bounds the start
+// only.
+func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if !cfg.DemoClock.IsZero() && cfg.EventStore != "" {
+		return nil, errors.New("a simulated clock cannot be used on a shared event store; leave out --demo-clock or --eventstore")
+	}
+	s := &Service{cfg: cfg, Registry: newRegistry()}
+	runCtx, stop := context.WithCancel(context.Background())
+	s.running, runCtx = errgroup.WithContext(runCtx)
+	s.stop = stop
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		s.openKeep, s.openLog, s.openModels,
+		func(ctx context.Context) error { return s.startClock(ctx, runCtx) },
+		s.openDesk, s.serve,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.running.Go(func() error { return s.Timekeeper.Run(runCtx) })
+	return s, nil
+}
+
+// Addr is the address on which HTTP is served.
+func (s *Service) Addr() string { return s.listener.Addr().String() }
+
+// Wait returns when the service has stopped by itself, with the reason.
+func (s *Service) Wait() error { return s.running.Wait() }
+
+// Close stops taking requests, lets those under way finish, and closes the
+// parts in the opposite order of their opening.
+func (s *Service) Close() error {
+	var errs []error
+	if s.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		errs = append(errs, s.http.Shutdown(ctx))
+	}
+	s.stop()
+	errs = append(errs, ignoreCancelled(s.running.Wait()))
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func (s *Service) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+// openKeep takes the lock on what cannot be rebuilt: from here on this
+// process is the primary.
+func (s *Service) openKeep(context.Context) (err error) {
+	if s.vault, err = vault.Open(filepath.Join(s.cfg.Data, "keep")); err != nil {
+		return err
+	}
+	s.onClose(s.vault.Close)
+	return nil
+}
+
+// openLog starts the node where one is wanted, connects, and makes sure that
+// the log and the vault belong together.
+func (s *Service) openLog(ctx context.Context) error {
+	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, Logger: s.cfg.Logger, Registerer: s.Registry}
+	if s.cfg.EventStore == "" {
+		n, err := node.Open(ctx, node.Options{Dir: filepath.Join(s.cfg.Data, "log"), Socket: Socket(s.cfg.Data),
+			Listen: s.cfg.NodeListen, Protect: eventstore.IsLedgerStream, Logger: s.cfg.Logger, Registerer: s.Registry})
+		if err != nil {
+			return fmt.Errorf("start the embedded node: %w", err)
+		}
+		s.onClose(n.Close)
+		conn.ConnectionString, conn.Socket = n.ConnectionString(), n.Socket()
+	}
+	store, err := eventstore.Connect(conn)
+	if err != nil {
+		return err
+	}
+	s.onClose(store.Close)
+	s.Ledger = eventstore.NewLedger(store, eventstore.NewCodec(s.vault))
+	return eventstore.BindVault(ctx, s.Ledger, s.vault.ID(), s.firstInstant())
+}
+
+// firstInstant is the instant of the first event in an empty log.
+func (s *Service) firstInstant() time.Time {
+	if !s.cfg.DemoClock.IsZero() {
+		return s.cfg.DemoClock
+	}
+	return time.Now()
+}
+
+func (s *Service) openModels(ctx context.Context) (err error) {
+	s.Runner, err = projections.Open(ctx, projections.Config{
+		Dir: filepath.Join(s.cfg.Data, "projections"), Ledger: s.Ledger, Logger: s.cfg.Logger, Registerer: s.Registry,
+	}, accounts.New(s.owner), reviews.New(), due.New(), audit.New())
+	if err == nil {
+		s.onClose(s.Runner.Close)
+	}
+	return err
+}
+
+// owner is the name under which read models keep whose account it is.
+func (s *Service) owner(subject string) string { return desk.OwnerKey(s.vault.Pepper(), subject) }
+
+// openDesk opens the counter: documents, payments, published rules.
+func (s *Service) openDesk(ctx context.Context) (err error) {
+	papers, err := documents.Open(filepath.Join(s.cfg.Data, "keep", "documents"), s.vault)
+	if err != nil {
+		return err
+	}
+	if s.provider, err = payments.Open(filepath.Join(s.cfg.Data, "provider.db")); err != nil {
+		return err
+	}
+	s.onClose(s.provider.Close)
+	s.Desk = desk.New(desk.Config{Ledger: s.Ledger, Gateway: s.provider, Documents: papers, Clock: s.clock,
+		Pepper: s.vault.Pepper(), Logger: s.cfg.Logger})
+	if err := s.publish(ctx); err != nil {
+		return err
+	}
+	s.Timekeeper = reactors.New(reactors.Config{Desk: s.Desk, Due: due.NewReader(s.Runner.Projection(due.Name)),
+		Provider: s.provider, Clock: s.clock, Simulated: s.simulated, Logger: s.cfg.Logger})
+	return nil
+}
+
+func ignoreCancelled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// Socket is where the embedded node of a data folder listens.
+func Socket(data string) string { return filepath.Join(data, "node.sock") }

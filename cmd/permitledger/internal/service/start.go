@@ -1,0 +1,132 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"permitledger/cmd/permitledger/internal/api"
+	"permitledger/cmd/permitledger/internal/clock"
+	"permitledger/cmd/permitledger/internal/publish"
+	"permitledger/domain"
+	"permitledger/projections/audit"
+)
+
+// newRegistry makes the program's own metrics registry, with the runtime's.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// startClock sets the read models going and the clock with them: a simulated
+// clock must not begin before anything that the log has recorded, and it is
+// the audit model that knows the latest instant.
+func (s *Service) startClock(ctx, runCtx context.Context) error {
+	s.running.Go(func() error { return s.Runner.Run(runCtx) })
+	s.clock = clock.System{}
+	if s.cfg.DemoClock.IsZero() {
+		return nil
+	}
+	head, err := s.Ledger.Store().Head(ctx)
+	if err != nil {
+		return err
+	}
+	index := s.Runner.Projection(audit.Name)
+	if err := index.WaitFor(ctx, head); err != nil {
+		return fmt.Errorf("find the last recorded instant, from which a simulated clock goes on: %w", err)
+	}
+	start := s.cfg.DemoClock
+	if last := index.Status().Clock; last.After(start) {
+		start = last
+	}
+	s.simulated = clock.NewSimulated(start)
+	s.clock = s.simulated
+	return nil
+}
+
+// publish brings what is new in the council's folder into the log, and checks
+// that there are rules for today.
+func (s *Service) publish(ctx context.Context) error {
+	if err := s.Desk.LoadRules(ctx); err != nil {
+		return err
+	}
+	if s.cfg.Council != nil {
+		folder, err := publish.Read(s.cfg.Council)
+		if err != nil {
+			return err
+		}
+		if err := s.Desk.Publish(ctx, folder); err != nil {
+			return err
+		}
+	}
+	today := domain.DateOf(s.clock.Now())
+	if _, ok := s.Desk.Book().TariffOn(today); !ok {
+		return fmt.Errorf("no tariff is in force on %s; publish one whose effective date is not later, or start the simulated clock later", today)
+	}
+	return nil
+}
+
+// serve opens the HTTP listener.
+func (s *Service) serve(context.Context) (err error) {
+	if s.listener, err = net.Listen("tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("listen for HTTP: %w; choose another address with --listen", err)
+	}
+	s.http = api.NewServer(s.handler())
+	s.running.Go(func() error {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve HTTP: %w", err)
+		}
+		return nil
+	})
+	return nil
+}
+
+// Ready waits until every read model has reached the head seen at the start.
+func (s *Service) Ready(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !s.Runner.Ready() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// InstructProvider tells the simulated provider what to do next for an
+// account, without a record of it: for the seeding of a demonstration.
+func (s *Service) InstructProvider(ctx context.Context, account domain.AccountID, next []string) error {
+	return s.provider.Instruct(ctx, uuid.NewString(), account, next)
+}
+
+// handler makes the HTTP interface over the parts.
+func (s *Service) handler() http.Handler {
+	cfg := api.Config{Desk: s.Desk, Runner: s.Runner, Tokens: s.cfg.Tokens, Registry: s.Registry, Logger: s.cfg.Logger}
+	if s.simulated != nil {
+		cfg.Demo = s.Timekeeper
+	}
+	if s.simulated == nil || !loopback(s.cfg.Listen) {
+		cfg.Limits = api.DefaultLimits
+	}
+	return api.New(cfg)
+}
+
+// loopback reports whether an address can be reached from this machine only.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
