@@ -46,7 +46,7 @@ func TestEveryModelRebuiltIsEqual(t *testing.T) {
 	log := startLog(t)
 	town := projectiontest.NewTown(t, log, 1)
 	live := projectiontest.Run(t, projections.Config{Ledger: log.Ledger}, models()...)
-	for range 300 {
+	for range 160 {
 		town.Step()
 	}
 	live.Wait(t, town.Last)
@@ -58,7 +58,7 @@ func TestEveryModelRebuiltIsEqual(t *testing.T) {
 func TestEveryModelCutAnywhereIsEqual(t *testing.T) {
 	log := startLog(t)
 	town := projectiontest.NewTown(t, log, 2)
-	for range 200 {
+	for range 120 {
 		town.Step()
 	}
 	want := projectiontest.Build(t, log.Ledger, models()...)
@@ -66,7 +66,7 @@ func TestEveryModelCutAnywhereIsEqual(t *testing.T) {
 	for _, m := range models() {
 		dir := t.TempDir()
 		for range 6 {
-			cutOnce(t, log, dir, 1+rng.Int64N(120), m)
+			cutOnce(t, log, dir, 1+rng.Int64N(70), m)
 		}
 		r := projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger}, m)
 		r.Wait(t, town.Last)
@@ -80,7 +80,7 @@ func TestEveryModelForgetsAnErasedPerson(t *testing.T) {
 	town := projectiontest.NewTown(t, log, 3)
 	dir := t.TempDir()
 	live := projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger}, models()...)
-	for range 250 {
+	for range 150 {
 		town.Step()
 	}
 	live.Wait(t, town.Last)
