@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
-	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/grpc/codes"
 )
@@ -96,12 +95,10 @@ func TestMissingRecords(t *testing.T) {
 			}
 			tc.damage(t, n, positions)
 			for _, back := range []bool{false, true} {
-				direction := func(*streams.ReadReq_Options) {}
 				start, end := readOptions(ofStream("s")), readOptions()
 				if back {
-					direction = backwards
-					start = readOptions(ofStream("s"), direction, fromRevision(2))
-					end = readOptions(direction, fromPosition(1<<40, 1<<40))
+					start = readOptions(ofStream("s"), backwards, fromRevision(2))
+					end = readOptions(backwards, fromPosition(1<<40, 1<<40))
 				}
 				if _, st := rawReadStatus(t, s, start); (st.Code() == codes.DataLoss) != tc.stream {
 					t.Errorf("backwards %v: the stream gives %v", back, st)
