@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -207,10 +208,7 @@ func TestTheBoundAppliesToASilentServer(t *testing.T) {
 	})
 	appendOne(t, b.store, "permit-1", eventstore.NoStream())
 	b.loseRequests()
-	b.mu.Lock()
-	_ = b.listener.Close() // nothing new gets through either
-	b.listener = nil
-	b.mu.Unlock()
+	b.refuse() // nothing new gets through either
 	_, err := b.store.Append(t.Context(), "permit-1", eventstore.At(0), proposed(1))
 	if !errors.Is(err, eventstore.ErrUnavailable) {
 		t.Error(err)
@@ -218,20 +216,20 @@ func TestTheBoundAppliesToASilentServer(t *testing.T) {
 	if n := outcomes(t, b.reg)["failed"]; n != 1 {
 		t.Errorf("%v counted as failed", n)
 	}
-	b.up()
 }
 
 func TestAServerThatRestarts(t *testing.T) {
-	dir, address := t.TempDir(), freeAddress(t)
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "s")
 	open := func() *node.Node {
-		n, err := node.Open(t.Context(), node.Options{Dir: dir, Listen: address})
+		n, err := node.Open(t.Context(), node.Options{Dir: filepath.Join(dir, "log"), Socket: socket})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
 	n := open()
-	s := connect(t, address)
+	s := connect(t, "localhost", func(c *eventstore.Config) { c.Socket = socket })
 
 	// Writers go on over the restarts; each acknowledged event is there once.
 	var all sync.WaitGroup

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"testing"
 	"time"
 
@@ -133,17 +132,6 @@ func ids(events []eventstore.Recorded) []uuid.UUID {
 		out[i] = e.ID
 	}
 	return out
-}
-
-// freeAddress is an address on which nothing listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // outcomes reads how many appends were counted by outcome.

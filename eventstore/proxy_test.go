@@ -9,14 +9,13 @@ import (
 
 // proxy stands between a client and a server and breaks what goes through it.
 type proxy struct {
-	t      *testing.T
-	target string
-	addr   string
+	target  string
+	addr    string
+	running sync.WaitGroup
 
-	mu       sync.Mutex
-	listener net.Listener // nil: connections are refused
-	links    map[*link]bool
-	running  sync.WaitGroup
+	mu    sync.Mutex
+	away  bool // connections are closed as soon as they come
+	links map[*link]bool
 }
 
 // link is one connection through the proxy.
@@ -28,25 +27,11 @@ type link struct {
 
 func newProxy(t *testing.T, target string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, target: target, addr: "127.0.0.1:0", links: map[*link]bool{}}
-	p.up()
-	t.Cleanup(func() {
-		p.down()
-		p.running.Wait()
-	})
-	return p
-}
-
-// up takes connections, always at the same address.
-func (p *proxy) up() {
-	p.t.Helper()
-	l, err := net.Listen("tcp", p.addr)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.listener, p.addr = l, l.Addr().String()
+	p := &proxy{target: target, addr: l.Addr().String(), links: map[*link]bool{}}
 	p.running.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -56,16 +41,32 @@ func (p *proxy) up() {
 			p.running.Go(func() { p.carry(c) })
 		}
 	})
+	t.Cleanup(func() {
+		p.down()
+		_ = l.Close()
+		p.running.Wait()
+	})
+	return p
+}
+
+// up lets connections through.
+func (p *proxy) up() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = false
+}
+
+// refuse lets no new connection through. The port is kept: another program
+// might take it and be an event store, too.
+func (p *proxy) refuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = true
 }
 
 // down refuses connections and cuts those there are.
 func (p *proxy) down() {
-	p.mu.Lock()
-	if p.listener != nil {
-		_ = p.listener.Close()
-		p.listener = nil
-	}
-	p.mu.Unlock()
+	p.refuse()
 	p.cut()
 }
 
@@ -95,7 +96,7 @@ func (p *proxy) carry(client net.Conn) {
 	defer server.Close()
 	l := &link{client: client, server: server}
 	p.mu.Lock()
-	refused := p.listener == nil
+	refused := p.away
 	p.links[l] = true
 	p.mu.Unlock()
 	defer func() {
