@@ -43,7 +43,13 @@ func (c *allCursor) forwards(r *reader, max int) ([]record, error) {
 		bytes += rec.size
 		page = append(page, rec)
 	}
-	return page, r.damaged()
+	if err := r.damaged(); err != nil {
+		return nil, err
+	}
+	if len(page) == 0 && c.exact && c.next < r.limit {
+		return nil, fmt.Errorf("%w: nothing is stored between position %d and the end at %d", errCorrupt, c.next, r.limit)
+	}
+	return page, nil
 }
 
 // backwards reads the records that lie wholly before next, the last one first.
@@ -65,7 +71,13 @@ func (c *allCursor) backwards(r *reader, max int) ([]record, error) {
 		bytes += rec.size
 		page = append(page, rec)
 	}
-	return page, r.damaged()
+	if err := r.damaged(); err != nil {
+		return nil, err
+	}
+	if len(page) == 0 && c.exact && c.next > firstPosition {
+		return nil, fmt.Errorf("%w: nothing is stored before position %d", errCorrupt, c.next)
+	}
+	return page, nil
 }
 
 // streamCursor walks one stream in pages.
@@ -77,7 +89,7 @@ type streamCursor struct {
 }
 
 // page reads the next records of the stream. An empty page means that there
-// are none.
+// are none. As revisions are dense, the first must be the one asked for.
 func (c *streamCursor) page(r *reader, max int) ([]record, error) {
 	if c.ended {
 		return nil, nil
@@ -85,6 +97,12 @@ func (c *streamCursor) page(r *reader, max int) ([]record, error) {
 	list, err := r.entries(c.stream, c.next, max, c.backwards)
 	if err != nil {
 		return nil, err
+	}
+	if len(list) > 0 && list[0].revision != c.next && list[0].revision != tombstoneRevision {
+		return nil, fmt.Errorf("%w: stream %q lacks revision %d, beside %d", errCorrupt, c.stream, c.next, list[0].revision)
+	}
+	if len(list) == 0 && c.backwards {
+		return nil, fmt.Errorf("%w: stream %q lacks its revisions up to %d", errCorrupt, c.stream, c.next)
 	}
 	var page []record
 	bytes := uint64(0)

@@ -70,6 +70,14 @@ func TestMissingRecords(t *testing.T) {
 		all    bool // reading $all does
 	}{
 		{"a record is missing", func(t *testing.T, n *Node, p []uint64) { store(t, n, allKey(p[1]), nil) }, true, true},
+		{"the first record is missing", func(t *testing.T, n *Node, p []uint64) { store(t, n, allKey(p[0]), nil) }, true, true},
+		{"the last record is missing", func(t *testing.T, n *Node, p []uint64) { store(t, n, allKey(p[2]), nil) }, true, true},
+		{"all records are missing", func(t *testing.T, n *Node, p []uint64) {
+			for _, position := range p {
+				store(t, n, allKey(position), nil)
+			}
+		}, true, true},
+		{"the first index entry is missing", func(t *testing.T, n *Node, _ []uint64) { store(t, n, streamKey("s", 0), nil) }, true, false},
 		{"an index entry is missing", func(t *testing.T, n *Node, _ []uint64) { store(t, n, streamKey("s", 1), nil) }, true, false},
 		{"a record is in another's place", func(t *testing.T, n *Node, p []uint64) {
 			value, closer, err := n.engine.db.Get(allKey(p[0]))

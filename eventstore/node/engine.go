@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -77,6 +78,9 @@ func openChecked(ctx context.Context, dir string, options pebble.Options) (*engi
 		return nil, err
 	}
 	w, err := openWitness(options.FS, dir)
+	if err == nil && options.FS == vfs.Default {
+		err = os.Chmod(dir, 0o700) // the log is nobody else's to read
+	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

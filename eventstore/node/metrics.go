@@ -9,11 +9,21 @@ import (
 // metrics counts what the node does.
 type metrics struct {
 	writes        *prometheus.CounterVec
+	outcomes      [len(operationNames)][len(outcomeNames)]prometheus.Counter
 	events        prometheus.Counter
 	bytes         prometheus.Counter
 	commits       prometheus.Histogram
 	subscriptions prometheus.Gauge
 }
+
+// The labels of writes. The last outcome is for those that failed.
+var (
+	operationNames = [...]string{opAppend: "append", opSoftDelete: "delete", opTombstone: "tombstone"}
+	outcomeNames   = [...]string{
+		verdictWrite: "written", verdictIdempotent: "repeated", verdictWrong: "wrong-expected-revision",
+		verdictDeleted: "stream-deleted", verdictDeleted + 1: "failed",
+	}
+)
 
 // newMetrics registers the node's metrics, unless there is nowhere to.
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
@@ -35,6 +45,11 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Name: "eventstore_node_subscriptions", Help: "Catch-up subscriptions being served.",
 		}),
 	}
+	for op, name := range operationNames {
+		for v, outcome := range outcomeNames {
+			m.outcomes[op][v] = m.writes.WithLabelValues(name, outcome)
+		}
+	}
 	if registerer == nil {
 		return m, nil
 	}
@@ -53,15 +68,11 @@ func (m *metrics) committed(b *batch, took time.Duration) {
 }
 
 func (m *metrics) write(op operation, out outcome) {
-	name := map[operation]string{opAppend: "append", opSoftDelete: "delete", opTombstone: "tombstone"}[op]
-	outcome := "failed"
-	if out.err == nil {
-		outcome = map[verdict]string{
-			verdictWrite: "written", verdictIdempotent: "repeated",
-			verdictWrong: "wrong-expected-revision", verdictDeleted: "stream-deleted",
-		}[out.verdict]
+	v := int(out.verdict)
+	if out.err != nil {
+		v = len(outcomeNames) - 1
 	}
-	m.writes.WithLabelValues(name, outcome).Inc()
+	m.outcomes[op][v].Inc()
 }
 
 // subscribed counts a subscription until the function it returns is called.

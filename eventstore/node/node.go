@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -210,9 +209,6 @@ func (n *Node) close() error {
 		_ = l.Close() // most are closed by the server already
 	}
 	n.serving.Wait()
-	if n.socket != "" {
-		_ = os.Remove(n.socket)
-	}
 	if n.sequencer != nil {
 		n.sequencer.shutdown()
 	}

@@ -83,6 +83,9 @@ func TestOpenFails(t *testing.T) {
 	}
 	n := openNode(t, Options{Dir: dir})
 	mustAppend(t, connect(t, n), "s", "a")
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder's mode is %v, %v", info.Mode(), err)
+	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 120*time.Millisecond)
 	defer cancel()

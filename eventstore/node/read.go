@@ -240,11 +240,11 @@ func (r *readRequest) readAll() error {
 	ctx := r.out.Context()
 	limit, _ := r.tail.get()
 	cursor := allCursor{next: r.from}
-	if r.end {
-		cursor.next = limit
-	}
-	if r.backwards {
-		cursor.next = min(cursor.next, limit)
+	switch {
+	case r.end, r.backwards && r.from >= limit:
+		cursor = allCursor{next: limit, exact: true}
+	case r.from <= firstPosition:
+		cursor = allCursor{next: firstPosition, exact: true}
 	}
 	for left := r.count; left > 0; {
 		page, events, err := r.allPage(&cursor, limit, left)

@@ -151,9 +151,9 @@ func (r *readRequest) subscribeAll() error {
 	feed := allFeed{readRequest: r, cursor: allCursor{next: r.from + 1}, checked: r.from}
 	switch {
 	case r.end:
-		feed.cursor.next, feed.checked = limit, limit
-	case r.start:
-		feed.cursor.next = 0
+		feed.cursor, feed.checked = allCursor{next: limit, exact: true}, limit
+	case r.from < firstPosition:
+		feed.cursor = allCursor{next: firstPosition, exact: true}
 	}
 	caughtUp := false
 	return r.follow(func(limit uint64) (int, error) {
