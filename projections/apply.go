@@ -39,33 +39,43 @@ func (f *file) apply(ctx context.Context, m Model, batch []item) (int, error) {
 		return 0, nil
 	}
 	applied, erased := 0, f.erased
-	err := f.update(ctx, func(tx *sql.Tx) error {
+	// A statement that can be cancelled costs a goroutine, so they cannot: a
+	// batch is short, and is given up between two events.
+	whole := context.WithoutCancel(ctx)
+	err := f.update(whole, func(tx *sql.Tx) error {
+		each := f.known.with(whole, tx)
 		for i, it := range batch {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			if it.pass {
 				continue
 			}
 			if it.Type == account.TypeAccountErased && !impersonal(m) {
 				erased = erasureInFile
 			}
-			if err := applyOne(ctx, m, tx, it.Event); err != nil {
+			if err := applyOne(each, m, tx, it.Event); err != nil {
 				return &rejection{i, err}
 			}
 			applied++
 		}
 		if erased != f.erased {
-			if err := setErasure(ctx, tx, erased); err != nil {
+			if err := setErasure(whole, tx, erased); err != nil {
 				return err
 			}
 		}
-		return writeMark(ctx, tx, markAt(batch[len(batch)-1].Event))
+		return writeMark(each, tx, markAt(batch[len(batch)-1].Event))
 	})
 	if err == nil {
 		f.mark, f.erased = markAt(batch[len(batch)-1].Event), erased
-		return applied, nil
+		return applied, f.known.compile(whole)
 	}
 	var rejected *rejection
-	if !errors.As(err, &rejected) || ctx.Err() != nil || ofTheMachine(rejected.err) {
+	if !errors.As(err, &rejected) {
 		return 0, err
+	}
+	if ctx.Err() != nil || ofTheMachine(rejected.err) {
+		return 0, rejected.err // and so no *rejection: the event is not to blame
 	}
 	// The transaction is gone with the good events in it: they go in again.
 	applied, err = f.apply(ctx, m, batch[:rejected.index])
@@ -101,9 +111,8 @@ func writeMark(ctx context.Context, tx *sql.Tx, m Mark) error {
 	if !m.Clock.IsZero() {
 		clock = m.Clock.UnixMicro()
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE projection SET ledger = ?, position = ?, stream = ?, revision = ?, event_id = ?, clock = ?`,
+	return Exec(ctx, tx, `UPDATE projection SET ledger = ?, position = ?, stream = ?, revision = ?, event_id = ?, clock = ?`,
 		m.Ledger, m.Position, m.Stream, m.Revision, m.EventID, clock)
-	return err
 }
 
 // impersonal reports whether a model says that it never holds anything

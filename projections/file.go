@@ -49,8 +49,9 @@ type file struct {
 	path   string
 	writer *sql.DB // one connection
 	reader *sql.DB // read only
-	mark   Mark    // of the goroutine that applies events
-	erased erasure // how far the last erasure has left the file; as mark
+	mark   Mark    // of the goroutine that applies events, as the next two
+	known  *statements
+	erased erasure // how far the last erasure has left the file
 
 	mu     sync.Mutex
 	users  int  // reads under way, and one for whoever owns the file
@@ -95,6 +96,7 @@ func openFile(ctx context.Context, path string) (_ *file, err error) {
 		return nil, err
 	}
 	f.writer.SetMaxOpenConns(1)
+	f.known = newStatements(f.writer)
 	if f.reader, err = sql.Open("sqlite", dsn(path, true)); err != nil {
 		return nil, errors.Join(err, f.writer.Close())
 	}

@@ -14,7 +14,7 @@ import (
 // that a query gives. It is false when there is no row.
 func Load[S any](ctx context.Context, tx *sql.Tx, query string, args ...any) (state S, found bool, err error) {
 	var text []byte
-	err = tx.QueryRowContext(ctx, query, args...).Scan(&text)
+	err = queryRow(ctx, tx, query, args...).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return state, false, nil
 	}
@@ -61,7 +61,7 @@ func decode(text []byte, into any) error {
 
 // Each calls fn for every row of a query.
 func Each(ctx context.Context, tx *sql.Tx, fn func(scan func(...any) error) error, query string, args ...any) error {
-	rows, err := tx.QueryContext(ctx, query, args...)
+	rows, err := queryRows(ctx, tx, query, args...)
 	if err != nil {
 		return err
 	}

@@ -200,7 +200,8 @@ func (w *follower) forget(ctx context.Context) error {
 }
 
 // take gives an event its place in history. It gives nothing for an event that
-// was there already.
+// was there already. What cannot be decoded and is passed over is counted and
+// leaves the knowledge clock as it was: its instant is not known.
 func (w *follower) take(batch []item, m message) (*item, error) {
 	last := w.file.mark
 	if len(batch) > 0 {

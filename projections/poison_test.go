@@ -5,7 +5,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -153,6 +156,76 @@ func TestAnotherLogIsMadeAgain(t *testing.T) {
 	}
 	r.Stop(t)
 	if !strings.Contains(out.String(), "not in this log") {
+		t.Errorf("log: %s", &out)
+	}
+}
+
+func TestADamagedFileIsMadeAgain(t *testing.T) {
+	log := startLog(t)
+	dir := t.TempDir()
+	last := uploads(t, log, 5)
+	for _, damage := range []func([]byte) []byte{
+		func([]byte) []byte { return []byte("this is no database at all, however long one looks at it") },
+		func(data []byte) []byte { return data[:0] },
+		func(data []byte) []byte { // the rows are gone and the header is not
+			for i := 100; i < len(data); i++ {
+				data[i] = 0xff
+			}
+			return data
+		},
+	} {
+		r := projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger}, newTally("tally"))
+		r.Wait(t, last)
+		if n := count(t, r.Projection("tally"), `SELECT n FROM total`); n != 5 {
+			t.Errorf("%d events, want 5", n)
+		}
+		r.Stop(t)
+		names, err := filepath.Glob(filepath.Join(dir, "tally.*.db"))
+		if err != nil || len(names) != 1 {
+			t.Fatalf("files %v, %v", names, err)
+		}
+		data, err := os.ReadFile(names[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(names[0], damage(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger}, newTally("tally"))
+	r.Wait(t, last)
+}
+
+// failing meets a full disk, so to speak, a number of times.
+type failing struct {
+	tally
+	left *int // touched only by the goroutine that applies
+}
+
+func (m failing) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) error {
+	if e.Ledger == 3 && *m.left > 0 {
+		*m.left--
+		return fmt.Errorf("writing: %w", sql.ErrConnDone)
+	}
+	return m.tally.Apply(ctx, tx, e)
+}
+
+func TestTroubleIsTriedAgain(t *testing.T) {
+	log := startLog(t)
+	last := uploads(t, log, 5)
+	left := 2
+	var out bytes.Buffer
+	r := projectiontest.Run(t, projections.Config{Ledger: log.Ledger, Logger: slog.New(slog.NewTextHandler(&out, nil))}, failing{newTally("tally"), &left})
+	r.Wait(t, last)
+	s := projectiontest.WaitState(t, r.Projection("tally"), projections.Running)
+	if s.Trouble != "" || s.Error != nil || len(r.Degraded()) != 0 {
+		t.Errorf("%+v", s)
+	}
+	if n := count(t, r.Projection("tally"), `SELECT n FROM total`); n != 5 {
+		t.Errorf("%d events, want 5", n)
+	}
+	r.Stop(t)
+	if strings.Count(out.String(), "in trouble") != 1 {
 		t.Errorf("log: %s", &out)
 	}
 }

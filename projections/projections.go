@@ -53,6 +53,9 @@ func (e Event) Meta() domain.Meta {
 // goroutine at a time, in log order, and may be called concurrently for
 // another file of the same model (a rebuild beside the live one).
 //
+// Exec, Load and Each keep the statements of a fold compiled; a statement that
+// is sent for every event belongs into one of them.
+//
 // An error or a panic of Apply stops this model at that event, until the next
 // Run; nothing of the event is kept. An error of SQLite that tells of the
 // machine (a full disk) is returned wrapped, and then the event is tried again.

@@ -80,7 +80,7 @@ func (m Model) account(ctx context.Context, tx *sql.Tx, e projections.Event, bod
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO accounts (account_id, owner, revision, state) VALUES (?, ?, ?, ?)
+	err = projections.Exec(ctx, tx, `INSERT INTO accounts (account_id, owner, revision, state) VALUES (?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET owner = excluded.owner, revision = excluded.revision, state = excluded.state`,
 		id, owner, e.Revision, text)
 	if _, erased := body.(account.AccountErased); err == nil && erased {
@@ -103,7 +103,7 @@ func foldPermit(ctx context.Context, tx *sql.Tx, e projections.Event, body permi
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO permits (permit_id, account_id, ledger, revision, position, zone, mark, state)
+	err = projections.Exec(ctx, tx, `INSERT INTO permits (permit_id, account_id, ledger, revision, position, zone, mark, state)
 		VALUES (?, ?, ?, ?, ?, ?, nullif(?, ''), ?)
 		ON CONFLICT DO UPDATE SET revision = excluded.revision, position = excluded.position,
 			zone = excluded.zone, mark = excluded.mark, state = excluded.state`,
@@ -124,7 +124,7 @@ func foldPayment(ctx context.Context, tx *sql.Tx, e projections.Event, body paym
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO payments (permit_id, term, state) VALUES (?, ?, ?)
+	err = projections.Exec(ctx, tx, `INSERT INTO payments (permit_id, term, state) VALUES (?, ?, ?)
 		ON CONFLICT DO UPDATE SET state = excluded.state`, id, term, text)
 	return err
 }
@@ -146,7 +146,7 @@ func saveReferral(ctx context.Context, tx *sql.Tx, id domain.PermitID, state not
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO referrals (permit_id, state) VALUES (?, ?)
+	err = projections.Exec(ctx, tx, `INSERT INTO referrals (permit_id, state) VALUES (?, ?)
 		ON CONFLICT DO UPDATE SET state = excluded.state`, id, text)
 	return err
 }
@@ -177,7 +177,7 @@ func erase(ctx context.Context, tx *sql.Tx, id domain.AccountID) error {
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE permits SET mark = NULL, state = ? WHERE permit_id = ?`, text, permitID); err != nil {
+		if err := projections.Exec(ctx, tx, `UPDATE permits SET mark = NULL, state = ? WHERE permit_id = ?`, text, permitID); err != nil {
 			return err
 		}
 	}

@@ -62,7 +62,7 @@ func (Model) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) error {
 			return err
 		}
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO events
+	err := projections.Exec(ctx, tx, `INSERT INTO events
 		(ledger, position, event_id, category, stream, revision, type, recorded_at, clock, permit_id, account_id, actor, actor_role)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), ?, ?)`,
 		e.Ledger, e.Position, e.ID.String(), category, e.Stream, e.Revision, e.Type,

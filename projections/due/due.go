@@ -85,8 +85,7 @@ type fold struct {
 }
 
 func (f fold) exec(query string, args ...any) error {
-	_, err := f.tx.ExecContext(f.ctx, query, args...)
-	return err
+	return projections.Exec(f.ctx, f.tx, query, args...)
 }
 
 // after gives the id in the name of the event's stream.

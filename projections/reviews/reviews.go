@@ -75,7 +75,7 @@ func foldPermit(ctx context.Context, tx *sql.Tx, e projections.Event, body permi
 	}
 	// Neither of the two ever changes by the clock alone.
 	status := state.Status(e.RecordedAt)
-	_, err = tx.ExecContext(ctx, `INSERT INTO permits
+	err = projections.Exec(ctx, tx, `INSERT INTO permits
 		(permit_id, account_id, ledger, revision, pending, rejected, free, submitted_at, zone, mark, state)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?)
 		ON CONFLICT DO UPDATE SET revision = excluded.revision, pending = excluded.pending, rejected = excluded.rejected,
@@ -110,7 +110,7 @@ func foldPayment(ctx context.Context, tx *sql.Tx, e projections.Event, body paym
 		return err
 	}
 	live, ended := holds(state)
-	_, err = tx.ExecContext(ctx, `UPDATE permits SET payment = ?, hold_ends_at = ?, hold_ended_at = ? WHERE permit_id = ?`,
+	err = projections.Exec(ctx, tx, `UPDATE permits SET payment = ?, hold_ends_at = ?, hold_ended_at = ? WHERE permit_id = ?`,
 		text, projections.Micros(live), projections.Micros(ended), id)
 	return err
 }
@@ -169,7 +169,7 @@ func erase(ctx context.Context, tx *sql.Tx, e projections.Event) error {
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE permits SET mark = NULL, state = ? WHERE permit_id = ?`, text, permitID); err != nil {
+		if err := projections.Exec(ctx, tx, `UPDATE permits SET mark = NULL, state = ? WHERE permit_id = ?`, text, permitID); err != nil {
 			return err
 		}
 	}
