@@ -176,6 +176,20 @@ func (s State) Current() (Attempt, bool) {
 	return s.Attempts[len(s.Attempts)-1], true
 }
 
+// Unanswered gives the attempt of which the provider has said nothing yet.
+// Whether it knows of it is not known, so nothing follows from its silence: it
+// has to be asked again, under the same reference. Only the latest attempt can
+// be one, because there is no other while it lasts.
+func (s State) Unanswered() (Attempt, bool) {
+	if len(s.Attempts) == 0 {
+		return Attempt{}, false
+	}
+	a := s.Attempts[len(s.Attempts)-1]
+	silent := a.ProviderID == "" && a.PayURL == "" && !a.Authorised && !a.taken() &&
+		a.ReleasedAt.IsZero() && a.LapsedAt.IsZero() && a.FailedAt.IsZero()
+	return a, silent
+}
+
 // Status says where the money is at an instant. A payment that was never asked
 // for is none.
 func (s State) Status(now time.Time) Status {

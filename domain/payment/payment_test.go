@@ -219,3 +219,24 @@ func TestShare(t *testing.T) {
 		}
 	}
 }
+
+func TestUnanswered(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		s    State
+		want int
+	}{
+		{"never asked", State{}, 0},
+		{"asked", history(requested(1)), 1},
+		{"at the page", history(requested(1), PaymentAwaited{Attempt: 1, ProviderID: "prov", PayURL: "https://pay.example"}), 0},
+		{"held", history(requested(1), authorised(1, holdEnd)), 0},
+		{"declined", history(requested(1), failed(1)), 0},
+		{"asked again", history(requested(1), failed(1), requested(2)), 2},
+		{"taken", history(requested(1), captured(1)), 0},
+	} {
+		a, open := c.s.Unanswered()
+		if open != (c.want > 0) || open && a.Number != c.want {
+			t.Errorf("%s: attempt %d, %v", c.name, a.Number, open)
+		}
+	}
+}
