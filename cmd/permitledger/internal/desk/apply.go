@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"permitledger/domain"
@@ -17,6 +18,7 @@ import (
 // without an application is displaced by the next who needs it, and a
 // repetition of the command goes on where the first one stopped.
 func (d *Desk) Apply(ctx context.Context, c Call, id domain.AccountID, a Application) (Case, error) {
+	c = d.dated(c)
 	permitID := domain.PermitID(eventstore.DerivedID(c.ID, "permit"))
 	known, err := eventstore.Load(ctx, d.Ledger, permit.Stream(permitID), permits)
 	if err != nil {
@@ -40,13 +42,34 @@ func (d *Desk) Apply(ctx context.Context, c Call, id domain.AccountID, a Applica
 	}
 	end := out.Position
 	if out.State.Price > 0 {
-		paid, err := d.pay(ctx, c.step("payment"), holdFor(permitID, out.State), always)
-		if err != nil {
+		may := always
+		if out.Repeated {
+			may = func() error { return d.unasked(ctx, c, permitID) }
+		}
+		paid, err := d.pay(ctx, c.step("payment"), holdFor(permitID, out.State), may)
+		if err != nil && !errors.Is(err, errOvertaken) {
 			return Case{}, err
 		}
 		end = max(end, paid.Position)
 	}
 	return d.caseAt(ctx, permitID, end, out.RecordedAt)
+}
+
+// errOvertaken is returned when an application that stopped before its payment
+// is repeated after it was decided, withdrawn or paid for by another attempt.
+var errOvertaken = errors.New("the application's payment was overtaken")
+
+// unasked refuses to ask for the hold of a repeated application unless it is
+// still wanted: nobody may find their money held for what was long rejected.
+func (d *Desk) unasked(ctx context.Context, c Call, id domain.PermitID) error {
+	cs, err := d.caseNow(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	if status := cs.Permit.Status(cs.At); status != permit.StatusPending || cs.Payment != nil {
+		return errOvertaken
+	}
+	return nil
 }
 
 // takeFor checks the application before it takes a slot for it, so that one

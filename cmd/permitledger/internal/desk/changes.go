@@ -29,6 +29,7 @@ func (d *Desk) CancelAutoRenewal(ctx context.Context, c Call, id domain.PermitID
 }
 
 func (d *Desk) change(ctx context.Context, c Call, id domain.PermitID, command func(Case) permit.Command) (Case, error) {
+	c = d.dated(c)
 	cs, err := d.caseNow(ctx, c, id)
 	if err != nil {
 		return Case{}, err
@@ -40,6 +41,7 @@ func (d *Desk) change(ctx context.Context, c Call, id domain.PermitID, command f
 // the new property is taken first; should the move then fail, the slot is
 // displaced by the next who needs it.
 func (d *Desk) ChangeAddress(ctx context.Context, c Call, id domain.PermitID, uprn domain.UPRN, evidence []domain.Evidence) (Case, error) {
+	c = d.dated(c)
 	cs, err := d.caseNow(ctx, c, id)
 	if err != nil {
 		return Case{}, err

@@ -15,7 +15,7 @@ import (
 // afterwards, by Settle.
 func (d *Desk) Approve(ctx context.Context, c Call, id domain.PermitID, decision domain.Decision) (Case, error) {
 	return d.review(ctx, c, id, decision, func(r permit.Review, cs Case) permit.Command {
-		return permit.Approve{Review: r, Payment: heldMoney(cs, d.at(c)), Rules: cs.Rules}
+		return permit.Approve{Review: r, Payment: heldMoney(cs, cs.At), Rules: cs.Rules}
 	})
 }
 
@@ -37,6 +37,7 @@ func (d *Desk) Withdraw(ctx context.Context, c Call, id domain.PermitID, decisio
 // review resolves what every decision of a reviewer needs, and has it decided.
 func (d *Desk) review(ctx context.Context, c Call, id domain.PermitID, decision domain.Decision,
 	command func(permit.Review, Case) permit.Command) (Case, error) {
+	c = d.dated(c)
 	cs, err := d.caseNow(ctx, c, id)
 	if err != nil {
 		return Case{}, err
@@ -104,6 +105,7 @@ func (d *Desk) SupplyInformation(ctx context.Context, c Call, id domain.PermitID
 // that a caller has seen is the permit's, so it is checked against that.
 func (d *Desk) correspond(ctx context.Context, c Call, id domain.PermitID,
 	decide func(notice.State, Case, time.Time) ([]notice.Event, error)) (Case, error) {
+	c = d.dated(c)
 	cs, err := d.caseNow(ctx, c, id)
 	if err != nil {
 		return Case{}, err

@@ -137,6 +137,14 @@ func (d *Desk) at(c Call) time.Time {
 	return c.At
 }
 
+// dated is the call with its instant fixed. A command has one instant,
+// however long it takes: otherwise one that is carried out at midnight would
+// have the price of one day and the date of the next.
+func (d *Desk) dated(c Call) Call {
+	c.At = d.at(c)
+	return c
+}
+
 // command is a call as the event store takes it. Personal parts are sealed
 // with the key of the account's person.
 func (d *Desk) command(c Call, account domain.AccountID) eventstore.Command {

@@ -2,7 +2,9 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"permitledger/cmd/permitledger/internal/payments"
@@ -22,6 +24,7 @@ type paid struct {
 // Pay makes a new attempt to pay for an application, when the last one failed
 // or its hold lapsed.
 func (d *Desk) Pay(ctx context.Context, c Call, id domain.PermitID) (Case, error) {
+	c = d.dated(c)
 	cs, err := d.caseNow(ctx, c, id)
 	if err != nil {
 		return Case{}, err
@@ -60,9 +63,38 @@ func holdFor(id domain.PermitID, s permit.State) payment.Request {
 // provider again only when its answer was not recorded.
 func (d *Desk) pay(ctx context.Context, c Call, r payment.Request, may func() error) (paid, error) {
 	stream := payment.Stream(r.Permit, r.Term)
+	asked, err := d.request(ctx, c, r, may)
+	if refusal, ok := errors.AsType[*domain.Refusal](err); ok && refusal.Rule == domain.RuleHold {
+		// Whoever began the attempt that is in the way may have been cut off.
+		finished, ferr := d.finish(ctx, c, stream)
+		if ferr != nil {
+			return paid{}, ferr
+		}
+		if finished > 0 {
+			asked, err = d.request(ctx, c, r, may)
+		}
+	}
+	if err != nil {
+		return paid{}, err
+	}
+	if p, ok, err := d.answered(ctx, stream, asked.Position); ok || err != nil {
+		return p, err
+	}
+	if _, err := d.finish(ctx, c, stream); err != nil {
+		return paid{}, err
+	}
+	p, ok, err := d.answered(ctx, stream, asked.Position)
+	if err == nil && !ok {
+		err = fmt.Errorf("the payment provider says nothing of %s; ask again", stream)
+	}
+	return p, err
+}
+
+// request records that money is asked for.
+func (d *Desk) request(ctx context.Context, c Call, r payment.Request, may func() error) (eventstore.Outcome[payment.State], error) {
 	cmd := d.command(c, r.Account)
 	cmd.IfRevision = nil
-	asked, err := eventstore.Handle(ctx, d.Ledger, stream, moneys, cmd,
+	return eventstore.Handle(ctx, d.Ledger, payment.Stream(r.Permit, r.Term), moneys, cmd,
 		func(s payment.State, at time.Time) ([]payment.Event, error) {
 			if err := may(); err != nil {
 				return nil, err
@@ -70,26 +102,46 @@ func (d *Desk) pay(ctx context.Context, c Call, r payment.Request, may func() er
 			r.At = at
 			return payment.Ask(s, r)
 		})
+}
+
+// finish asks the provider for the attempt of which it has said nothing, if
+// there is one, and records what it says: the attempt's own command, or
+// whoever meets what was cut off. It gives the position of what was recorded.
+func (d *Desk) finish(ctx context.Context, c Call, stream string) (eventstore.Position, error) {
+	l, err := eventstore.Load(ctx, d.Ledger, stream, moneys)
 	if err != nil {
-		return paid{}, err
+		return 0, err
 	}
-	request := asked.Events[0].Body.(payment.PaymentRequested)
-	answer := c.step("provider's answer")
+	open, ok := l.State.Unanswered()
+	if !ok {
+		return 0, nil
+	}
+	r := open.Request
+	messages, err := d.Gateway.Request(ctx, payments.Charge{Reference: r.Reference, Account: r.Account,
+		Mode: r.Mode, Amount: r.Amount, At: open.RequestedAt})
+	if err != nil {
+		return 0, fmt.Errorf("ask the payment provider: %w", err)
+	}
+	p, err := d.receive(ctx, c.step("answer to "+r.Reference), stream, r.Account, messages)
+	return p.Position, err
+}
+
+// answered is a payment as the provider's first answer to a request left it,
+// whoever recorded that; false when there is none yet.
+func (d *Desk) answered(ctx context.Context, stream string, asked eventstore.Position) (paid, bool, error) {
 	history, err := d.Ledger.History(ctx, stream)
 	if err != nil {
-		return paid{}, err
+		return paid{}, false, err
 	}
-	for _, e := range history {
-		if e.Command == answer.ID {
-			return d.receive(ctx, answer, stream, request.Account, nil)
+	end := slices.IndexFunc(history, func(e eventstore.Event) bool { return e.Position > asked })
+	for ; 0 <= end && end < len(history); end++ {
+		state, _ := fold(history[:end+1], moneys, everything)
+		last := end == len(history)-1 || history[end+1].Command != history[end].Command
+		if _, open := state.Unanswered(); !open && last {
+			return paid{State: state, Position: history[end].Position, At: history[end].RecordedAt}, true, nil
 		}
 	}
-	messages, err := d.Gateway.Request(ctx, payments.Charge{Reference: request.Reference, Account: request.Account,
-		Mode: request.Mode, Amount: request.Amount, At: asked.RecordedAt})
-	if err != nil {
-		return paid{}, fmt.Errorf("ask the payment provider: %w", err)
-	}
-	return d.receive(ctx, answer, stream, request.Account, messages)
+	return paid{}, false, nil
 }
 
 // receive records what a provider said about a payment: what is new in it.

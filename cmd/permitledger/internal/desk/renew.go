@@ -34,6 +34,7 @@ type renewing struct {
 }
 
 func (d *Desk) renew(ctx context.Context, c Call, id domain.PermitID, how renewing) (Renewal, error) {
+	c = d.dated(c)
 	story, err := Story(ctx, d.Ledger, id)
 	if err != nil {
 		return Renewal{}, err
@@ -41,8 +42,12 @@ func (d *Desk) renew(ctx context.Context, c Call, id domain.PermitID, how renewi
 	if len(story) == 0 {
 		return Renewal{}, ErrNotFound
 	}
+	seen := After(id, story)
 	request, begun := begunBy(story, c.ID)
 	if !begun {
+		if err := matchRevision(c, seen); err != nil {
+			return Renewal{}, err
+		}
 		state, _ := fold(story, permits, everything)
 		if request, err = d.planRenewal(c, id, state, how); err != nil {
 			return Renewal{}, err
@@ -51,7 +56,6 @@ func (d *Desk) renew(ctx context.Context, c Call, id domain.PermitID, how renewi
 	if request.Amount == 0 {
 		return d.renewFree(ctx, c, id, how, request)
 	}
-	seen := After(id, story)
 	p, err := d.pay(ctx, c, request, func() error { return matchRevision(c, seen) })
 	if err != nil {
 		return Renewal{}, err

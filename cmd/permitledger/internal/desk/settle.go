@@ -10,6 +10,7 @@ import (
 	"permitledger/domain"
 	"permitledger/domain/payment"
 	"permitledger/domain/permit"
+	"permitledger/domain/property"
 	"permitledger/eventstore"
 )
 
@@ -19,6 +20,7 @@ import (
 // used. It decides from the states alone, so order and repetition do not
 // matter. It gives the position of the last event that it wrote.
 func (d *Desk) Settle(ctx context.Context, c Call, id domain.PermitID, term int) (eventstore.Position, error) {
+	c = d.dated(c)
 	var end eventstore.Position
 	// Each round does one step; a payment needs three at the most, and the
 	// bound only keeps a contradicting provider from turning it for ever.
@@ -37,6 +39,10 @@ func (d *Desk) settleOnce(ctx context.Context, c Call, id domain.PermitID, term 
 	money, err := eventstore.Load(ctx, d.Ledger, stream, moneys)
 	if err != nil {
 		return 0, false, err
+	}
+	if _, open := money.State.Unanswered(); open {
+		answered, err := d.finish(ctx, c, stream)
+		return answered, answered > 0, err
 	}
 	ruling, refund, end, err := d.ruling(ctx, c, id, term, money.State)
 	if err != nil {
@@ -106,7 +112,7 @@ func (d *Desk) ruling(ctx context.Context, c Call, id domain.PermitID, term int,
 		return rulingOfApplication(l.State), refundOf(l.State, term), 0, nil
 	}
 	if len(l.State.Terms) < term && money.Captured() > money.Refunded() {
-		out, err := d.writeRenewal(ctx, c.step("renewal"), id, money)
+		out, err := d.writeRenewal(ctx, inTime(c.step("renewal"), money), id, money)
 		var refused *domain.Refusal
 		if errors.As(err, &refused) {
 			return payment.RulingVoid, 0, 0, nil
@@ -120,6 +126,19 @@ func (d *Desk) ruling(ctx context.Context, c Call, id domain.PermitID, term int,
 		return payment.RulingDue, refundOf(l.State, term), 0, nil
 	}
 	return payment.RulingNone, 0, 0, nil
+}
+
+// inTime lets a renewal that was paid for a moment ago count from when it was
+// paid for. The request that was paid for may still be about to write it, with
+// its own instant; if this one found the permit ended in between and gave the
+// money back, the permit would be renewed for nothing. Within this time nobody
+// takes the place of a permit that has just ended.
+func inTime(c Call, money payment.State) Call {
+	a, _ := money.Current()
+	if age := c.At.Sub(a.CapturedAt); age >= 0 && age < property.Grace-property.RequestLife {
+		c.At = a.CapturedAt
+	}
+	return c
 }
 
 func rulingOfApplication(s permit.State) payment.Ruling {
