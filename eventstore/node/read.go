@@ -207,7 +207,7 @@ func (r *readRequest) readStream() error {
 			return err
 		}
 		left -= uint64(len(events))
-		if len(page) == 0 || below {
+		if len(page) == 0 || below || cursor.ended || !r.backwards && cursor.next > uint64(h.last) {
 			return nil
 		}
 		next, err := r.engine.read(limit)
