@@ -55,7 +55,7 @@ func (s *server) admit(req *request) error {
 		if err != nil {
 			return err
 		}
-		req.accountID = cs.Permit.Account
+		req.found, req.accountID = cs, cs.Permit.Account
 	}
 	account, err := s.Desk.Account(req.Context(), req.accountID)
 	if err != nil {

@@ -166,7 +166,7 @@ func (s *server) queue(req *request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		owner, err := s.Desk.Account(req.Context(), it.AccountID)
+		owner, _, err := s.accounts.Account(req.Context(), it.AccountID)
 		if err != nil {
 			return answer{}, err
 		}

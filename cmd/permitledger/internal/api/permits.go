@@ -29,7 +29,7 @@ func (s *server) permit(req *request) (answer, error) {
 		return answer{}, err
 	}
 	if asOf == nil && knownAt == nil {
-		return req.permitAnswer(s.Desk.Case(req.Context(), req.permitID))
+		return req.permitAnswer(req.found, nil)
 	}
 	var known eventstore.Position
 	if knownAt != nil {

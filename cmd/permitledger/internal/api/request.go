@@ -29,6 +29,7 @@ type request struct {
 	// What the path is about, and whose it is; set by admit.
 	accountID domain.AccountID
 	permitID  domain.PermitID
+	found     desk.Case // the permit as it stood then
 	account   desk.Account
 
 	mediaType string    // of the body

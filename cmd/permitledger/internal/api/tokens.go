@@ -73,7 +73,7 @@ func NewTokens(grants ...Grant) (Tokens, error) {
 func (g Grant) hash() (sum [sha256.Size]byte, err error) {
 	digits, hashed := strings.CutPrefix(g.Token, hashPrefix)
 	if !hashed {
-		if len(g.Token) > maxKey || !visibleASCII(g.Token) {
+		if g.Token == "" || len(g.Token) > maxKey || !visibleASCII(g.Token) {
 			return sum, fmt.Errorf("a token has 1 to %d visible ASCII characters, without spaces", maxKey)
 		}
 		return sha256.Sum256([]byte(g.Token)), nil
