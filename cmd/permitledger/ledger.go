@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"permitledger/cmd/permitledger/internal/service"
+	"permitledger/eventstore"
+	"permitledger/eventstore/node"
+	"permitledger/eventstore/vault"
+)
+
+// ledgerFlags say which ledger a sub-command reads.
+type ledgerFlags struct {
+	Data       string `help:"Folder of the ledger. A service that runs there is asked; otherwise the folder is opened." default:"./data" type:"path"`
+	EventStore string `name:"eventstore" help:"Connection string of the event store when it is not the embedded one; the keys are still under --data."`
+}
+
+// openedLedger is a ledger opened for reading.
+type openedLedger struct {
+	ledger  *eventstore.Ledger
+	closers []func() error
+}
+
+func (l *openedLedger) close() {
+	for i := len(l.closers) - 1; i >= 0; i-- {
+		_ = l.closers[i]() // only read from: nothing can be lost
+	}
+}
+
+// open reaches the ledger through the service that runs on the folder, or
+// opens the folder itself when none does.
+func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {
+	if _, err := os.Stat(filepath.Join(f.Data, "keep")); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Data, errNoLedger)
+	}
+	l := &openedLedger{}
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	keys, err := vault.OpenReadOnly(filepath.Join(f.Data, "keep"))
+	if err != nil {
+		return nil, err
+	}
+	l.closers = append(l.closers, keys.Close)
+	cfg := eventstore.Config{ConnectionString: f.EventStore, Socket: service.Socket(f.Data), Logger: p.logger}
+	switch {
+	case f.EventStore != "":
+		cfg.Socket = ""
+	case !answers(cfg.Socket):
+		n, err := node.Open(p.ctx, node.Options{Dir: filepath.Join(f.Data, "log"), Socket: cfg.Socket,
+			Protect: eventstore.IsLedgerStream, Logger: p.logger})
+		if err != nil {
+			return nil, err
+		}
+		l.closers = append(l.closers, n.Close)
+	}
+	store, err := eventstore.Connect(cfg)
+	if err != nil {
+		return nil, err
+	}
+	l.closers = append(l.closers, store.Close)
+	l.ledger = eventstore.NewLedger(store, eventstore.NewCodec(keys))
+	return l, nil
+}
+
+// answers reports whether a service listens on the socket.
+func answers(socket string) bool {
+	c, err := net.DialTimeout("unix", socket, time.Second)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}

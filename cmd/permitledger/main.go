@@ -1,0 +1,87 @@
+// Command permitledger is an event-sourced ledger of resident parking
+// permits: the service, its demonstration, the embedded event store and the
+// tools of auditors and operators, in one program.
+//
+// Each sub-command has a file of its own; serve.go is where to begin reading.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// commandLine is the whole command line. Flags can also come from the
+// environment, as PERMITLEDGER_ and the flag's name.
+type commandLine struct {
+	Serve   serveCommand   `cmd:"" help:"Run the service: HTTP API, read models, timers. Without --eventstore it keeps its own event store under --data."`
+	Demo    demoCommand    `cmd:"" help:"Run the service on a throw-away folder with the sample council, a simulated clock and a seeded history of permits."`
+	Node    nodeCommand    `cmd:"" help:"Run only the embedded EventStoreDB-compatible node, for other programs and tests."`
+	History historyCommand `cmd:"" help:"Show every event of one permit with the state after it."`
+	Version versionCommand `cmd:"" help:"Say what this program is."`
+
+	LogFormat string `help:"Form of the log lines on stderr." enum:"text,json" default:"text"`
+	LogLevel  string `help:"Least level that is logged." enum:"debug,info,warn,error" default:"info"`
+}
+
+// program is what a sub-command works with. Tests give other streams.
+type program struct {
+	ctx    context.Context // ends when the program is told to stop
+	stdout io.Writer
+	stderr io.Writer
+	logger *slog.Logger
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the program: it gives the exit code, which is 0 only when what was
+// asked for holds.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var line commandLine
+	exited := -1
+	parser, err := kong.New(&line,
+		kong.Name("permitledger"),
+		kong.Description("An event-sourced ledger of resident parking permits."),
+		kong.DefaultEnvars("PERMITLEDGER"),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "permitledger:", err)
+		return 2
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help has been printed
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "permitledger: %v\nSee permitledger --help.\n", err)
+		return 2
+	}
+	p := &program{ctx: ctx, stdout: stdout, stderr: stderr, logger: line.newLogger(stderr)}
+	if err := parsed.Run(p); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(stderr, "permitledger:", err)
+		return 1
+	}
+	return 0
+}
+
+func (l commandLine) newLogger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(l.LogLevel)) // kong has checked it
+	options := &slog.HandlerOptions{Level: level}
+	if l.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

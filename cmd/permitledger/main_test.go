@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"permitledger": main})
+}
+
+// TestScripts runs the command line as a person types it.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+}
+
+// running is the program in a process of its own.
+type running struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	address string
+	mu      sync.Mutex
+	stderr  bytes.Buffer
+}
+
+// launch starts the program and waits until it says where it serves.
+func launch(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := &running{t: t, cmd: exec.Command("permitledger", args...)}
+	out, err := r.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.kill() })
+	address := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			r.mu.Lock()
+			r.stderr.WriteString(lines.Text() + "\n")
+			r.mu.Unlock()
+			if _, rest, ok := strings.Cut(lines.Text(), "serves http://"); ok {
+				address <- strings.TrimSuffix(rest, "/api/v1")
+			}
+		}
+		close(address)
+	}()
+	var ok bool
+	if r.address, ok = <-address; !ok {
+		t.Fatalf("the program ended before it served:\n%s", r.said())
+	}
+	return r
+}
+
+func (r *running) said() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stderr.String()
+}
+
+// kill ends the process as a power cut would: without a word.
+func (r *running) kill() {
+	_ = r.cmd.Process.Kill() // it may be gone already
+	_ = r.cmd.Wait()
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"permitledger/cmd/permitledger/council"
+	"permitledger/cmd/permitledger/internal/api"
+	"permitledger/cmd/permitledger/internal/service"
+	"permitledger/domain"
+)
+
+type serveCommand struct {
+	Data       string    `help:"Folder that holds everything: the log, the keys, the read models." default:"./data" type:"path"`
+	Listen     string    `help:"Address of the HTTP server." default:"127.0.0.1:8080"`
+	EventStore string    `name:"eventstore" help:"Connection string of an EventStoreDB server or cluster (esdb://…) to use instead of the embedded node."`
+	NodeListen string    `help:"TCP address on which the embedded node listens beside its socket. Whoever reaches it may read and write everything."`
+	Tokens     string    `help:"JSON file with a list of {\"token\",\"subject\",\"role\"}; a token may be given as sha256:…. Without it one admin token is made." type:"path"`
+	Council    string    `help:"Folder with the council's council.json, policy.json, gazetteer.csv and terms. Default: the built-in sample." type:"path"`
+	DemoClock  time.Time `help:"Start a simulated clock at this instant (RFC 3339) or at the last recorded one, if that is later." format:"2006-01-02T15:04:05Z07:00"`
+}
+
+// Run serves until the program is told to stop.
+func (c serveCommand) Run(p *program) error {
+	cfg, err := c.config(p)
+	if err != nil {
+		return err
+	}
+	s, err := service.Open(p.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stderr, "permitledger serves http://%s/api/v1\n", s.Addr())
+	return untilStopped(p.ctx, s)
+}
+
+// untilStopped waits for a signal, or for the service to fail by itself.
+func untilStopped(ctx context.Context, s *service.Service) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.Wait() }()
+	select {
+	case <-ctx.Done():
+		return s.Close()
+	case err := <-failed:
+		return errors.Join(err, s.Close())
+	}
+}
+
+func (c serveCommand) config(p *program) (service.Config, error) {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return service.Config{}, fmt.Errorf("make the data folder: %w", err)
+	}
+	tokens, err := c.tokens(p)
+	if err != nil {
+		return service.Config{}, err
+	}
+	return service.Config{Data: c.Data, Listen: c.Listen, EventStore: c.EventStore, NodeListen: c.NodeListen,
+		Tokens: tokens, Council: councilFolder(c.Council), DemoClock: c.DemoClock, Logger: p.logger}, nil
+}
+
+func councilFolder(dir string) fs.FS {
+	if dir == "" {
+		return council.Sample()
+	}
+	return os.DirFS(dir)
+}
+
+// tokens reads the tokens file. Where none is given, an admin token is made
+// once, shown once, and kept as a hash.
+func (c serveCommand) tokens(p *program) (api.Tokens, error) {
+	if c.Tokens != "" {
+		return api.ReadTokens(c.Tokens)
+	}
+	path := filepath.Join(c.Data, "tokens.json")
+	if _, err := os.Stat(path); err == nil {
+		return api.ReadTokens(path)
+	}
+	token := rand.Text()
+	content := api.TokensFile(api.Grant{Token: api.HashToken(token), Subject: "admin", Role: domain.RoleAdmin})
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return api.Tokens{}, fmt.Errorf("keep the admin token's hash: %w", err)
+	}
+	fmt.Fprintf(p.stderr, "No --tokens given. This admin token is shown once and kept only as a hash in %s:\n%s\n", path, token)
+	return api.ReadTokens(path)
+}
