@@ -25,7 +25,9 @@ import (
 // caller waits for the context as well. A session's client never gives up
 // looking; before there is one, only one goroutine searches. A session whose
 // connection was lost is retired: new calls get a new one, the old one is
-// closed by its last call.
+// closed by its last call. And once a call on a session is about to tell the
+// client that the connection is lost, no other call may begin there, because
+// it would make the client search anew and leak the old connection.
 
 // errNotConnected is the reason when a caller's time ran out before there was
 // any connection at all, so that surely nothing was sent.
@@ -49,8 +51,51 @@ type session struct {
 	// finished is closed when the client was closed.
 	finished chan struct{}
 
+	// gate is held for reading by calls that have yet to get the connection
+	// from the client.
+	gate sync.RWMutex
+	lost bool // no call may begin any more; guarded by gate
+
 	refs    int  // guarded by connector.mu
 	retired bool // guarded by connector.mu
+}
+
+// begin lets a call onto the client, unless the connection is lost. The
+// context that it returns is for the client, and done for after the call.
+func (s *session) begin(ctx context.Context) (_ context.Context, done func(), ok bool) {
+	s.gate.RLock()
+	if s.lost {
+		s.gate.RUnlock()
+		return nil, nil, false
+	}
+	done = sync.OnceFunc(s.gate.RUnlock)
+	return beginning{ctx, done}, done, true
+}
+
+// beginning is the context of a call that begins. The client asks it for its
+// deadline right after it got the connection, and the call has then begun.
+type beginning struct {
+	context.Context
+	begun func()
+}
+
+// Deadline is the context's own.
+func (b beginning) Deadline() (time.Time, bool) {
+	b.begun()
+	return b.Context.Deadline()
+}
+
+// heard sees the client's log. The client complains of a failed call before it
+// acts on it, which is the last moment to keep others from beginning.
+func (s *session) heard(level esdb.LogLevel, args []any) {
+	if level != esdb.LogError || len(args) != 1 {
+		return
+	}
+	if err, ok := args[0].(error); ok && connectionLost(err) {
+		s.gate.Lock()
+		s.lost = true
+		s.gate.Unlock()
+	}
 }
 
 // connector hands out the present session and replaces lost ones.
@@ -67,9 +112,7 @@ type connector struct {
 }
 
 func newConnector(conf *esdb.Configuration, grace time.Duration, logger *slog.Logger) *connector {
-	c := &connector{conf: *conf, grace: grace, logger: logger, closed: make(chan struct{})}
-	c.conf.Logger = c.heard
-	return c
+	return &connector{conf: *conf, grace: grace, logger: logger, closed: make(chan struct{})}
 }
 
 // heard receives the client's own log lines. The last complaint becomes the
@@ -134,9 +177,18 @@ func (c *connector) notConnected() error {
 // dial makes a client and waits until it has found a node. It has the client
 // to itself, so nobody else can be caught in a search that fails.
 func (c *connector) dial(done chan struct{}) {
-	client, err := c.search()
+	s := &session{ended: make(chan struct{}), finished: make(chan struct{})}
+	err := c.search()
 	if err == nil {
-		_, err = client.GetServerVersion()
+		conf := c.conf
+		conf.Logger = func(level esdb.LogLevel, format string, args ...any) {
+			s.heard(level, args)
+			c.heard(level, format, args...)
+		}
+		s.client, err = esdb.NewClient(&conf)
+	}
+	if err == nil {
+		_, err = s.client.GetServerVersion()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,32 +199,32 @@ func (c *connector) dial(done chan struct{}) {
 		return
 	}
 	if c.isClosed() {
-		_ = client.Close()
+		_ = s.client.Close()
 		return
 	}
 	c.reason = ""
-	c.current = &session{client: client, ended: make(chan struct{}), finished: make(chan struct{})}
+	c.current = s
 	c.logger.Info("event store connected")
 }
 
-// search looks for a node with clients that give up after one attempt, until
-// one finds it, and then returns a client that never gives up. Only the first
-// kind lets the search end when the store is closed meanwhile.
-func (c *connector) search() (*esdb.Client, error) {
-	short := c.conf
-	short.MaxDiscoverAttempts = 1
+// search returns when a node can be reached. It uses clients that give up
+// after one attempt, so that it can end when the store is closed meanwhile.
+func (c *connector) search() error {
+	conf := c.conf
+	conf.MaxDiscoverAttempts = 1
+	conf.Logger = c.heard
 	for !c.isClosed() {
-		client, err := esdb.NewClient(&short)
+		client, err := esdb.NewClient(&conf)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		_, err = client.GetServerVersion() // pauses by itself when it fails
 		_ = client.Close()
 		if err == nil {
-			return esdb.NewClient(&c.conf)
+			return nil
 		}
 	}
-	return nil, ErrClosed
+	return ErrClosed
 }
 
 // release gives a call's session back, and retires it when the call found
@@ -274,15 +326,21 @@ func rootStatus(err error) error {
 	return nil
 }
 
-// safely turns a panic inside the client into an error.
-func (c *connector) safely(f func() error) (err error) {
+// run makes one call on a session's client. A panic inside the client becomes
+// an error.
+func (c *connector) run(ctx context.Context, s *session, f func(context.Context) error) (err error) {
+	ctx, begun, ok := s.begin(ctx)
+	if !ok {
+		return errSessionEnded
+	}
+	defer begun()
 	defer func() {
 		if v := recover(); v != nil {
 			c.logger.Error("event store client panicked", "value", v, "stack", string(debug.Stack()))
 			err = &panicError{v}
 		}
 	}()
-	return f()
+	return f(ctx)
 }
 
 // call runs one request within timeout. When the answer does not come in time
@@ -303,8 +361,8 @@ func call[T any](ctx context.Context, c *connector, timeout time.Duration, f fun
 	answers := make(chan answer, 1)
 	go func() {
 		var a answer
-		a.err = c.safely(func() (err error) {
-			a.value, err = f(try, s.client)
+		a.err = c.run(try, s, func(ctx context.Context) (err error) {
+			a.value, err = f(ctx, s.client)
 			return err
 		})
 		c.release(s, a.err)

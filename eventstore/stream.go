@@ -44,8 +44,8 @@ func stream[T any](ctx context.Context, c *connector, patience time.Duration, op
 	items := make(chan T, readAhead)
 	end := make(chan error, 1)
 	go func() {
-		err := c.safely(func() error {
-			return open(reading, s.client, func(v T) bool {
+		err := c.run(reading, s, func(ctx context.Context) error {
+			return open(ctx, s.client, func(v T) bool {
 				select {
 				case items <- v:
 					return true
