@@ -169,6 +169,9 @@ func (d Decision) Check(outcome string, known func(evidenceSHA string) bool) err
 		return Refuse(RuleConsidered, "considered", "Name at least one document or check that you considered.")
 	}
 	for i, c := range d.Considered {
+		if c.Evidence == "" && strings.TrimSpace(c.Check) == "" {
+			return Refuse(RuleConsidered, fmt.Sprintf("considered[%d]", i), "Say which document or which check each result is about.")
+		}
 		if c.Evidence != "" && (known == nil || !known(c.Evidence)) {
 			return Refuse(RuleConsidered, fmt.Sprintf("considered[%d].evidence", i), "Name only documents that are part of this application.")
 		}

@@ -108,6 +108,7 @@ func TestDecisionCheck(t *testing.T) {
 		{"other without words", OutcomeRejected, Decision{Reasons: append(because, Reason{Code: ReasonOther, Text: " \n"}), Considered: looked}, RuleReasons, "reasons[1].text"},
 		{"other with words", OutcomeRejected, Decision{Reasons: []Reason{{Code: ReasonOther, Text: "because"}}, Considered: looked}, "", ""},
 		{"nothing considered", OutcomeApproved, Decision{}, RuleConsidered, "considered"},
+		{"a result about nothing", OutcomeApproved, Decision{Considered: append(looked[:2:2], Considered{Check: " ", Result: "good"})}, RuleConsidered, "considered[2]"},
 		{"reasons first", OutcomeRejected, Decision{}, RuleReasons, "reasons"},
 		{"foreign document", OutcomeApproved, Decision{Considered: append(looked, Considered{Evidence: "foreign"})}, RuleConsidered, "considered[2].evidence"},
 	} {
