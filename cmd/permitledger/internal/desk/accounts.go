@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"permitledger/cmd/permitledger/internal/documents"
@@ -111,7 +112,18 @@ func (d *Desk) changeAccount(ctx context.Context, c Call, id domain.AccountID, e
 // DropDocument removes a document that no application named in time. The
 // bytes go first: a crash in between leaves a document that is named as held
 // and is not there, which the next attempt mends.
+//
+// The timer only says when to look: a document that came again since it was
+// set has its time from then on, and is left alone.
 func (d *Desk) DropDocument(ctx context.Context, c Call, id domain.AccountID, sum string) (eventstore.Position, error) {
+	c = d.dated(c)
+	acc, err := d.Account(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	if acc.State.Has(sum) && !slices.Contains(acc.State.DueToDrop(c.At), sum) {
+		return 0, nil
+	}
 	if err := d.Documents.Drop(id, sum); err != nil {
 		return 0, err
 	}
