@@ -138,7 +138,7 @@ func TestAsk(t *testing.T) {
 		{"captured", history(requested(1), captured(1)), made, false},
 		{"released", history(requested(1), authorised(1, holdEnd), released(1)), made, false},
 		{"outstanding", history(requested(1), owed), made, false},
-		{"refunded", history(requested(1), captured(1), refunded(1, 5500)), made, false},
+		{"refunded in part", history(requested(1), captured(1), refunded(1, 1291)), made, false},
 	} {
 		ask.At = c.at
 		events, err := Ask(c.s, ask)
@@ -149,6 +149,21 @@ func TestAsk(t *testing.T) {
 		case !c.allowed && (!errors.As(err, &r) || r.Rule != domain.RuleHold || r.Detail == ""):
 			t.Errorf("%s: %v, %v", c.name, events, err)
 		}
+	}
+	// A renewal that was given back leaves the permit running: it can be paid for
+	// by hand, and what is then taken stays.
+	back := history(requested(1), captured(1), refunded(1, 5500))
+	ask.At = made.Add(time.Hour)
+	if events, err := Ask(back, ask); err != nil || len(events) != 1 {
+		t.Errorf("a renewal that was given back: %v, %v", events, err)
+	}
+	anew := history(requested(1), captured(1), refunded(1, 5500), requested(2), captured(2))
+	if step := anew.NextStep(made.Add(time.Hour), RulingDue, 0); step != (Step{}) {
+		t.Errorf("what was paid anew: %+v", step)
+	}
+	ask.Term = 1
+	if events, err := Ask(back, ask); err == nil {
+		t.Errorf("an application that was given back: %v", events)
 	}
 	ask.Amount = 0
 	if _, err := Ask(State{}, ask); !errors.Is(err, ErrNoAmount) {

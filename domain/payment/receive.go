@@ -43,7 +43,7 @@ func Ask(s State, r Request) ([]Event, error) {
 	if r.Amount <= 0 {
 		return nil, ErrNoAmount
 	}
-	if detail := askAgain(s.Status(r.At)); detail != "" {
+	if detail := askAgain(s.Status(r.At)); detail != "" && !(r.Term > 1 && s.returned()) {
 		refusal := domain.Refuse(domain.RuleHold, "", detail)
 		refusal.At = r.At
 		return nil, refusal
@@ -54,6 +54,15 @@ func Ask(s State, r Request) ([]Event, error) {
 		Reference: Reference(r.Permit, r.Term, attempt),
 		Months:    r.Months, AutoRenewal: r.AutoRenewal, TariffVersion: r.TariffVersion, TermsVersion: r.TermsVersion,
 	}}, nil
+}
+
+// returned reports whether all that was ever taken has gone back. A renewal
+// whose money went back, because the agreement was ended while it was being
+// taken, can still be paid for by hand while the permit runs; an application's
+// cannot, for it is over.
+func (s State) returned() bool {
+	taken := s.Captured()
+	return taken > 0 && s.Refunded() >= taken && s.Status(time.Time{}) == StatusRefunded
 }
 
 // askAgain says what to do instead of paying anew; empty when that is right.

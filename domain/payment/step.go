@@ -110,15 +110,21 @@ func (s State) whenDue(now time.Time, refund domain.Pence) Step {
 	return Step{}
 }
 
-// firstTaken gives the place of the attempt that was taken first, by the order
-// of attempts; -1 when none was.
+// firstTaken gives the place of the attempt that was taken first and not wholly
+// given back, by the order of attempts; when all were given back that of the
+// first, and -1 when none was taken.
 func (s State) firstTaken() int {
+	first := -1
 	for i, a := range s.Attempts {
-		if a.taken() {
+		switch {
+		case !a.taken():
+		case a.Refunded < a.Captured:
 			return i
+		case first < 0:
+			first = i
 		}
 	}
-	return -1
+	return first
 }
 
 func (a Attempt) step(kind StepKind, amount domain.Pence, reason string) Step {
