@@ -275,6 +275,27 @@ func TestARenewalTakenInTheLastMoment(t *testing.T) {
 	}
 }
 
+// The consent to automatic renewal is taken back while its charge is being
+// made: the money goes back, and the permit can still be renewed by hand.
+func TestConsentTakenBackDuringItsCharge(t *testing.T) {
+	o, ctx := openedAt(t, "2025-04-01T09:00:00Z"), t.Context()
+	cs := o.running("ann", nil)
+	o.to("2026-03-24T00:00:00Z")
+	must(t, o.RenewPaymentOnly(ctx, desk.SystemCall("auto-renewal", "", o.Now()), cs.ID, payment.ModeAgreement))
+	_, err := o.CancelAutoRenewal(ctx, by("ann", domain.RoleResident), cs.ID)
+	must(t, err)
+	o.settled(cs.ID, 2)
+	taken, back := o.cash(cs.ID)
+	shows(t, "kept after the charge", taken-back, "£55.00")
+	r, err := o.Renew(ctx, by("ann", domain.RoleResident), cs.ID, 0, nil)
+	must(t, err)
+	shows(t, "cover", cover(r.Case), "2025-04-01 to 2027-03-31")
+	shows(t, "auto-renewal", r.Permit.AutoRenewalOn(r.At), false)
+	shows(t, "money", money(o.settled(cs.ID, 2)), payment.StatusCaptured)
+	taken, back = o.cash(cs.ID)
+	shows(t, "kept in the end", taken-back, "£110.00")
+}
+
 // A command has one instant: the price, the day and the event agree although
 // the clock passes midnight while it is being carried out.
 func TestACommandOverMidnight(t *testing.T) {
@@ -315,5 +336,5 @@ func (o *office) stopRenewalAfterPayment(t *testing.T, id domain.PermitID, at ti
 	t.Helper()
 	c := by("ann", domain.RoleResident)
 	c.At = at
-	must(t, o.RenewPaymentOnly(t.Context(), c, id))
+	must(t, o.RenewPaymentOnly(t.Context(), c, id, payment.ModeImmediate))
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"permitledger/cmd/permitledger/internal/desk"
+	"permitledger/cmd/permitledger/internal/payments"
 	"permitledger/domain"
 	"permitledger/domain/payment"
 	"permitledger/domain/permit"
@@ -252,6 +253,20 @@ func (o *office) cash(id domain.PermitID) (taken, back domain.Pence) {
 		}
 	}
 	return taken, back
+}
+
+// A provider tells how much has gone back in all, and may tell an earlier sum
+// after a later one.
+func TestRefundsToldOutOfOrder(t *testing.T) {
+	o, ctx := newOffice(t), t.Context()
+	cs := o.running("ann", nil)
+	a, _ := cs.Payment.Current()
+	for _, total := range []domain.Pence{1291, 300, 1291} {
+		_, err := o.Receive(ctx, payments.Message{Reference: a.Request.Reference, ProviderID: a.ProviderID,
+			Kind: payments.KindRefunded, Amount: total, At: o.Now()})
+		must(t, err)
+	}
+	shows(t, "given back", o.now(cs.ID).Payment.Refunded(), "£12.91")
 }
 
 // A declined renewal takes nothing and can be tried again; one that succeeded

@@ -40,12 +40,12 @@ func (d *Desk) ApplyOnly(ctx context.Context, c Call, id domain.AccountID, a App
 }
 
 // RenewPaymentOnly is a renewal that stops after its money was taken.
-func (d *Desk) RenewPaymentOnly(ctx context.Context, c Call, id domain.PermitID) error {
+func (d *Desk) RenewPaymentOnly(ctx context.Context, c Call, id domain.PermitID, mode payment.Mode) error {
 	l, err := eventstore.Load(ctx, d.Ledger, permit.Stream(id), permits)
 	if err != nil {
 		return err
 	}
-	request, err := d.planRenewal(c, id, l.State, renewing{Mode: payment.ModeImmediate})
+	request, err := d.planRenewal(c, id, l.State, renewing{Mode: mode})
 	if err != nil {
 		return err
 	}

@@ -152,6 +152,9 @@ func (d *Desk) receive(ctx context.Context, c Call, stream string, owner domain.
 		func(s payment.State, at time.Time) ([]payment.Event, error) {
 			var all []payment.Event
 			for _, m := range messages {
+				if _, attempt, _ := payment.ParseReference(m.Reference); m.Kind == payments.KindRefunded && m.Amount < refunded(s, attempt) {
+					continue // overtaken: more has gone back since, and that is known
+				}
 				events, err := payment.Receive(s, translate(s, m))
 				if err != nil {
 					return nil, err
