@@ -52,7 +52,7 @@ func (c demoCommand) Run(p *program) (err error) {
 		start = demo.Start(c.Until)
 	}
 	s, err := service.Open(p.ctx, service.Config{Data: dir, Listen: c.Listen, Tokens: tokens,
-		Council: councilFolder(c.Council), DemoClock: start, Logger: p.logger})
+		Council: councilFolder(c.Council), DemoClock: start, HoldTimers: true, Logger: p.logger})
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,9 @@ func (c demoCommand) Run(p *program) (err error) {
 			return err
 		}
 	}
+	s.StartTimers()
 	c.announce(p, s)
+	fmt.Fprintf(p.stderr, "permitledger serves http://%s/api/v1\n", s.Addr())
 	return untilStopped(p.ctx, s)
 }
 

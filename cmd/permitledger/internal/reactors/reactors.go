@@ -13,7 +13,9 @@ package reactors
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"permitledger/cmd/permitledger/internal/clock"
@@ -44,13 +46,13 @@ type Config struct {
 	Logger    *slog.Logger
 }
 
-// Timekeeper does what falls due, in the order of its instants. One goroutine
-// owns it: Run. Walk and MoveClock hand their work over to that goroutine.
+// Timekeeper does what falls due, in the order of its instants. It is safe for
+// concurrent use: whoever does what is due holds the lock meanwhile.
 type Timekeeper struct {
 	Config
-	walks chan walk
-	later map[string]retry               // occasions that failed; owned by Run
-	done  map[string]eventstore.Position // what the last group led to; owned by Run
+	mu    sync.Mutex
+	later map[string]retry               // occasions that failed; guarded by mu
+	done  map[string]eventstore.Position // what the last group led to; guarded by mu
 }
 
 // retry is when a failed occasion is tried again: not before both.
@@ -60,30 +62,27 @@ type retry struct {
 	failed int
 }
 
-// New makes a timekeeper; Run makes it work.
+// New makes a timekeeper; Run makes it work by itself.
 func New(c Config) *Timekeeper {
-	return &Timekeeper{Config: c, walks: make(chan walk), later: map[string]retry{}}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Timekeeper{Config: c, later: map[string]retry{}}
 }
 
 // longestNap bounds how long Run sleeps, so that a clock that was set is
 // noticed.
 const longestNap = time.Minute
 
-// Run works until the context ends.
+// Run does what falls due, when it does, until the context ends.
 func (t *Timekeeper) Run(ctx context.Context) error {
 	for {
 		changed := t.Due.Projection().Changed()
-		if _, err := t.catchUp(ctx, time.Time{}); err != nil && ctx.Err() == nil {
-			t.Logger.Error("what falls due could not be read", "error", err)
-		}
-		nap := time.NewTimer(t.nap(ctx))
+		nap := time.NewTimer(t.round(ctx))
 		select {
 		case <-ctx.Done():
 			nap.Stop()
 			return nil
-		case w := <-t.walks:
-			position, err := t.walk(w.ctx, w.to)
-			w.done <- walked{position, err}
 		case <-changed:
 		case <-nap.C:
 		}
@@ -91,51 +90,47 @@ func (t *Timekeeper) Run(ctx context.Context) error {
 	}
 }
 
-// nap is how long nothing falls due.
-func (t *Timekeeper) nap(ctx context.Context) time.Duration {
-	wait := longestNap
-	now := t.Clock.Now()
-	tasks, err := t.tasks(ctx, now, now.Add(longestNap))
-	if err != nil {
-		return time.Second
+// round does what is due now and says how long nothing more will be.
+func (t *Timekeeper) round(ctx context.Context) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, err := t.catchUp(ctx, time.Time{})
+	if err == nil {
+		var wait time.Duration
+		if wait, err = t.nap(ctx); err == nil {
+			return wait
+		}
 	}
+	if ctx.Err() == nil {
+		t.Logger.Error("what falls due could not be read or done", "error", err)
+	}
+	return time.Second
+}
+
+// nap is how long nothing falls due.
+func (t *Timekeeper) nap(ctx context.Context) (time.Duration, error) {
+	wait, now := longestNap, t.Clock.Now()
+	tasks, err := t.tasks(ctx, now, now.Add(longestNap))
 	for _, k := range tasks {
 		wait = min(wait, max(k.at.Sub(now), time.Until(t.later[k.occasion].wall)))
 	}
-	return max(wait, time.Millisecond)
-}
-
-// walk is a wish to put the simulated clock forward.
-type walk struct {
-	ctx  context.Context
-	to   time.Time
-	done chan walked
-}
-
-type walked struct {
-	position eventstore.Position
-	err      error
+	return max(wait, time.Millisecond), err
 }
 
 // Walk puts the simulated clock forward to an instant and does on the way,
-// in order, what falls due before it. It gives the position of the last event
-// that came of it, and returns when the read model of what falls due has it.
+// in order, what falls due before it: also what the last command before it
+// made due. It gives the position of the last event that came of it, and
+// returns when the read model of what falls due has it.
 func (t *Timekeeper) Walk(ctx context.Context, to time.Time) (eventstore.Position, error) {
-	w := walk{ctx: ctx, to: to, done: make(chan walked, 1)}
-	select {
-	case t.walks <- w:
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	head, err := t.Desk.Ledger.Store().Head(ctx)
+	if err != nil {
+		return 0, err
 	}
-	select {
-	case r := <-w.done:
-		return r.position, r.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	if err := t.Due.Projection().WaitFor(ctx, head); err != nil {
+		return 0, fmt.Errorf("wait for what has fallen due: %w", err)
 	}
-}
-
-func (t *Timekeeper) walk(ctx context.Context, to time.Time) (eventstore.Position, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	end, err := t.catchUp(ctx, to)
 	if err == nil {
 		t.Simulated.Set(to)
@@ -157,12 +152,10 @@ func (t *Timekeeper) catchUp(ctx context.Context, to time.Time) (eventstore.Posi
 		if len(group) == 0 {
 			return end, nil
 		}
-		at := time.Time{}
 		if group[0].at.After(now) {
-			at = group[0].at
-			t.Simulated.Set(at)
+			t.Simulated.Set(group[0].at)
 		}
-		position, err := t.do(ctx, group, at)
+		position, err := t.do(ctx, group)
 		end = max(end, position)
 		if err != nil {
 			return end, err

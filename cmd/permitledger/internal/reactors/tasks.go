@@ -72,14 +72,14 @@ func (t *Timekeeper) nextGroup(tasks []task, now time.Time) []task {
 
 // do runs tasks side by side and waits until the read model shows their
 // effects. A task that fails is put off and reported; it holds up no other.
-func (t *Timekeeper) do(ctx context.Context, group []task, at time.Time) (eventstore.Position, error) {
+func (t *Timekeeper) do(ctx context.Context, group []task) (eventstore.Position, error) {
 	positions := make([]eventstore.Position, len(group))
 	errs := make([]error, len(group))
 	var g errgroup.Group
 	g.SetLimit(together)
 	for i, k := range group {
 		g.Go(func() error {
-			positions[i], errs[i] = k.run(ctx, at)
+			positions[i], errs[i] = k.run(ctx, t.instant(k))
 			return nil
 		})
 	}
@@ -98,6 +98,16 @@ func (t *Timekeeper) do(ctx context.Context, group []task, at time.Time) (events
 	}
 	t.done = done
 	return end, nil
+}
+
+// instant is the now of a task's command. By a simulated clock it is the
+// instant at which the task fell due, so that the same history comes about
+// however fast the machine is; zero is the desk's clock.
+func (t *Timekeeper) instant(k task) time.Time {
+	if t.Simulated == nil || t.later[k.occasion].failed > 0 {
+		return time.Time{}
+	}
+	return k.at
 }
 
 // note remembers when a task that had no effect is tried again. One that

@@ -57,6 +57,10 @@ type Config struct {
 	// DemoClock is the instant at which a simulated clock starts. Zero is the
 	// machine's clock. It cannot go with EventStore: a shared log has one time.
 	DemoClock time.Time
+	// HoldTimers leaves it to StartTimers when what falls due is done by
+	// itself. Until then only walks of the simulated clock do it: for a
+	// seeding that shall give the same history every time.
+	HoldTimers bool
 	// Logger gets what an operator should know, never personal data.
 	Logger *slog.Logger
 }
@@ -68,6 +72,8 @@ type Service struct {
 	Timekeeper *reactors.Timekeeper
 	Ledger     *eventstore.Ledger
 	Registry   *prometheus.Registry
+	// StartTimers is to be called once, and only with Config.HoldTimers.
+	StartTimers func()
 
 	cfg       Config
 	clock     desk.Clock
@@ -109,7 +115,10 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 			return nil, err
 		}
 	}
-	s.running.Go(func() error { return s.Timekeeper.Run(runCtx) })
+	s.StartTimers = func() { s.running.Go(func() error { return s.Timekeeper.Run(runCtx) }) }
+	if !cfg.HoldTimers {
+		s.StartTimers()
+	}
 	return s, nil
 }
 
