@@ -217,24 +217,6 @@ func TestNextStep(t *testing.T) {
 	}
 }
 
-func TestShare(t *testing.T) {
-	for _, c := range []struct {
-		refund   domain.Pence
-		captured []domain.Pence
-		want     []domain.Pence
-	}{
-		{1291, []domain.Pence{5500}, []domain.Pence{1291}},
-		{6000, []domain.Pence{5500, 5500}, []domain.Pence{500, 5500}},
-		{6000, []domain.Pence{5500, 0}, []domain.Pence{5500, 0}},
-		{0, []domain.Pence{5500, 5500}, []domain.Pence{0, 0}},
-		{100, nil, []domain.Pence{}},
-	} {
-		if diff := cmp.Diff(c.want, Share(c.refund, c.captured...)); diff != "" {
-			t.Errorf("%d of %v: %s", c.refund, c.captured, diff)
-		}
-	}
-}
-
 func TestUnanswered(t *testing.T) {
 	for _, c := range []struct {
 		name string

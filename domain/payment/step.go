@@ -61,18 +61,6 @@ func (s State) NextStep(now time.Time, r Ruling, refund domain.Pence) Step {
 	return Step{}
 }
 
-// Share divides what a cancellation gives back among the payments of a permit's
-// terms, each given by what was captured for it: the latest term first, since
-// it is the one that is used least.
-func Share(refund domain.Pence, captured ...domain.Pence) []domain.Pence {
-	shares := make([]domain.Pence, len(captured))
-	for i := len(captured) - 1; i >= 0; i-- {
-		shares[i] = max(0, min(refund, captured[i]))
-		refund -= shares[i]
-	}
-	return shares
-}
-
 func (s State) whenVoid(now time.Time) Step {
 	for _, a := range s.Attempts {
 		if left := a.Captured - a.Refunded; a.taken() && left > 0 {

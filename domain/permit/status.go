@@ -126,3 +126,20 @@ func (s State) Decision() (Decided, bool) {
 	}
 	return *s.Decided, true
 }
+
+// RefundFrom is the part of a cancellation's refund that comes from one term:
+// the latest gives back first, none more than its price.
+func (s State) RefundFrom(term int) domain.Pence {
+	if s.Cancellation == nil {
+		return 0
+	}
+	rest := s.Cancellation.Refund
+	for i := len(s.Terms) - 1; i >= 0; i-- {
+		part := min(rest, s.Terms[i].Price)
+		if s.Terms[i].Term == term {
+			return part
+		}
+		rest -= part
+	}
+	return 0
+}

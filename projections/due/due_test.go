@@ -93,7 +93,7 @@ func TestMoneyOfAnApplication(t *testing.T) {
 	// 00:00 in London, which is 23:00 of the day before in UTC.
 	w.want(t, l, "lapsed-withdrawal 2026-04-20T23:00:00Z")
 	must(t, w.Ask(l, 1, payment.ModeHold, 5500))
-	w.want(t, l, "lapsed-withdrawal 2026-04-20T23:00:00Z")
+	w.want(t, l, "unanswered/1 2026-04-07T16:05:00Z", "lapsed-withdrawal 2026-04-20T23:00:00Z")
 	must(t, w.Hear(l, 1, payment.Message{Kind: payment.Authorised, HoldEndsAt: w.Now.Add(120 * time.Hour)}))
 	w.want(t, l, "lapse/1 2026-04-12T16:00:00Z")
 	w.at("2026-04-08T10:00:00Z")
@@ -131,7 +131,7 @@ func TestLateMoneyGoesBack(t *testing.T) {
 	l := w.Apply(w.Open(), 5500, 12, true)
 	must(t, w.Ask(l, 1, payment.ModeHold, 5500))
 	must(t, w.Do(l, permit.Cancel{Reason: permit.CancelledUnpaid, Rules: w.Rules}))
-	w.want(t, l)
+	w.want(t, l, "unanswered/1 2026-03-02T10:05:00Z")
 	w.at("2026-03-02T13:00:00Z")
 	must(t, w.Hear(l, 1, payment.Message{Kind: payment.Captured}))
 	w.want(t, l, "settle/1 2026-03-02T13:00:00Z")
@@ -226,7 +226,7 @@ func TestARenewalThatCannotBeWritten(t *testing.T) {
 	w.Settle(l)
 	w.at("2027-02-28T10:00:00Z")
 	must(t, w.Ask(l, 2, payment.ModeImmediate, 5500))
-	w.want(t, l)
+	w.want(t, l, "unanswered/2 2027-02-28T10:05:00Z")
 	w.at("2027-03-02T10:00:00Z") // the permit has ended
 	must(t, w.Hear(l, 2, payment.Message{Kind: payment.Captured}))
 	w.want(t, l, "settle/2 2027-03-02T10:00:00Z")
@@ -338,6 +338,8 @@ func (w *place) act(t *testing.T, it due.Item) {
 	switch it.Kind {
 	case due.Settle:
 		w.Settle(l)
+	case due.Unanswered:
+		must(t, w.Hear(l, it.Term, payment.Message{Kind: payment.Failed, Code: "declined"}))
 	case due.Unpaid:
 		must(t, w.Do(l, permit.Cancel{Reason: permit.CancelledUnpaid, Rules: w.Rules}))
 	case due.LapsedWithdrawal:

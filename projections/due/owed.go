@@ -8,6 +8,7 @@ import (
 	"permitledger/domain/payment"
 	"permitledger/domain/permit"
 	"permitledger/domain/policy"
+	"permitledger/domain/property"
 )
 
 // Kind is a kind of thing that falls due.
@@ -18,6 +19,9 @@ const (
 	// Settle: money is not where the permit says it belongs. Due at the
 	// instant of the event that made it so.
 	Settle Kind = "settle"
+	// Unanswered: the provider was asked for money, and what it said is not
+	// recorded. Whoever asked was cut off: no request lives that long.
+	Unanswered Kind = "unanswered"
 	// Unpaid: an application that has a price and never had a hold is to be
 	// withdrawn.
 	Unpaid Kind = "unpaid"
@@ -58,6 +62,9 @@ func (p Policies) with(e policy.PolicyPublished) Policies {
 func Owed(s permit.State, payments map[int]payment.State, rules Policies, at time.Time) []Owing {
 	var owed []Owing
 	for term, money := range payments {
+		if open, ok := money.Unanswered(); ok {
+			owed = append(owed, Owing{Kind: Unanswered, Term: term, DueAt: open.RequestedAt.Add(property.RequestLife)})
+		}
 		if it, ok := unsettled(s, term, money, at); ok {
 			owed = append(owed, it)
 		}
@@ -96,7 +103,7 @@ func unsettled(s permit.State, term int, money payment.State, at time.Time) (Owi
 		// can no longer be renewed, given back.
 		return it, money.Captured() > money.Refunded()
 	}
-	refund := refundOf(s, term)
+	refund := s.RefundFrom(term)
 	if money.NextStep(at, ruling, refund).Kind == payment.StepNothing {
 		return it, false
 	}
@@ -110,23 +117,6 @@ func unsettled(s permit.State, term int, money payment.State, at time.Time) (Owi
 		it.ExpiresAt = last
 	}
 	return it, true
-}
-
-// refundOf is the part of a cancellation's refund that comes from one term:
-// the latest gives back first, none more than its price.
-func refundOf(s permit.State, term int) domain.Pence {
-	if s.Cancellation == nil {
-		return 0
-	}
-	rest := s.Cancellation.Refund
-	for i := len(s.Terms) - 1; i >= 0; i-- {
-		part := min(rest, s.Terms[i].Price)
-		if s.Terms[i].Term == term {
-			return part
-		}
-		rest -= part
-	}
-	return 0
 }
 
 // unpaid is what becomes of an application as long as it is not decided: its

@@ -109,7 +109,7 @@ func (d *Desk) ruling(ctx context.Context, c Call, id domain.PermitID, term int,
 		return payment.RulingNone, 0, 0, err
 	}
 	if term == 1 {
-		return rulingOfApplication(l.State), refundOf(l.State, term), 0, nil
+		return rulingOfApplication(l.State), l.State.RefundFrom(term), 0, nil
 	}
 	if len(l.State.Terms) < term && money.Captured() > money.Refunded() {
 		out, err := d.writeRenewal(ctx, inTime(c.step("renewal"), money), id, money)
@@ -123,7 +123,7 @@ func (d *Desk) ruling(ctx context.Context, c Call, id domain.PermitID, term int,
 		return payment.RulingDue, 0, out.Position, nil
 	}
 	if len(l.State.Terms) >= term {
-		return payment.RulingDue, refundOf(l.State, term), 0, nil
+		return payment.RulingDue, l.State.RefundFrom(term), 0, nil
 	}
 	return payment.RulingNone, 0, 0, nil
 }
@@ -149,21 +149,4 @@ func rulingOfApplication(s permit.State) payment.Ruling {
 		return payment.RulingVoid
 	}
 	return payment.RulingNone
-}
-
-// refundOf is the part of a cancellation's refund that comes from one term's
-// payment: the latest term gives back first.
-func refundOf(s permit.State, term int) domain.Pence {
-	if s.Cancellation == nil {
-		return 0
-	}
-	rest := s.Cancellation.Refund
-	for i := len(s.Terms) - 1; i >= 0; i-- {
-		part := min(rest, s.Terms[i].Price)
-		if s.Terms[i].Term == term {
-			return part
-		}
-		rest -= part
-	}
-	return 0
 }

@@ -140,7 +140,7 @@ func (t *Timekeeper) taskOf(item due.Item) task {
 	k.run = func(ctx context.Context, at time.Time) (eventstore.Position, error) {
 		c := desk.SystemCall(k.occasion, string(item.EventID), at)
 		switch item.Kind {
-		case due.Settle:
+		case due.Settle, due.Unanswered:
 			return d.Settle(ctx, c, item.Permit, item.Term)
 		case due.Unpaid:
 			return d.WithdrawUnpaid(ctx, c, item.Permit)
