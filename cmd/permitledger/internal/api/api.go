@@ -21,6 +21,7 @@ import (
 
 	"permitledger/cmd/permitledger/internal/desk"
 	"permitledger/domain"
+	"permitledger/domain/property"
 	"permitledger/eventstore"
 	"permitledger/projections"
 	"permitledger/projections/accounts"
@@ -97,10 +98,10 @@ func New(cfg Config) http.Handler {
 	return s.router()
 }
 
-// How long a request may take. A command's time is far below the quarter of
-// an hour within which the rules take a request to be still under way.
+// How long a request may take. A command's is what the rules for the places of
+// a property take it to be.
 const (
-	commandTime = 5 * time.Minute
+	commandTime = property.RequestLife
 	readTime    = 30 * time.Second
 )
 

@@ -15,9 +15,10 @@ type Limits struct {
 	Burst int
 }
 
-// DefaultLimits are for a service that others can reach: far above what a
-// person can do, and low enough that nobody keeps the others out.
-var DefaultLimits = Limits{CommandsPerSecond: 20, Burst: 60}
+// DefaultLimits are for a service that others can reach: above what a program
+// that works for the council needs, and low enough that nobody keeps the
+// others out.
+var DefaultLimits = Limits{CommandsPerSecond: 500, Burst: 1000}
 
 // limiter keeps a bucket for each subject. There are no more than there are
 // tokens, so none is ever thrown away.
