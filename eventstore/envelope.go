@@ -33,6 +33,12 @@ type Envelope struct {
 	Versions    domain.Versions
 }
 
+// Meta is what the domain may know of an event beside its body.
+func (e Envelope) Meta() domain.Meta {
+	return domain.Meta{ID: domain.EventID(e.ID.String()), Revision: e.Revision, At: e.RecordedAt,
+		Command: e.Command, Actor: e.Actor}
+}
+
 // Event is a decoded event of the ledger. The body is a value of one of the
 // closed set of event structs, never a pointer.
 type Event struct {

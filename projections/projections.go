@@ -23,7 +23,6 @@ import (
 	"fmt"
 	"time"
 
-	"permitledger/domain"
 	"permitledger/eventstore"
 )
 
@@ -36,11 +35,6 @@ type Event struct {
 	// Clock is the knowledge clock: the greatest recorded instant at or
 	// before this event in log order.
 	Clock time.Time
-}
-
-// Meta is what a fold of the domain may know of the event beside its body.
-func (e Event) Meta() domain.Meta {
-	return domain.Meta{ID: domain.EventID(e.ID.String()), Revision: e.Revision, At: e.RecordedAt, Command: e.Command, Actor: e.Actor}
 }
 
 // Model is a read model: a schema and a fold. Its queries are methods of its

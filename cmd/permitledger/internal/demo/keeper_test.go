@@ -166,12 +166,12 @@ func (k *keeper) read(ctx context.Context) error {
 			if _, known := k.life[id]; !known {
 				k.ids = append(k.ids, id)
 			}
-			k.life[id] = permit.Evolve(k.life[id], body, desk.Meta(e.Envelope))
+			k.life[id] = permit.Evolve(k.life[id], body, e.Meta())
 			if e.Type != permit.TypeApplied {
 				k.stale[id] = true
 			}
 		case payment.Event:
-			k.money[e.Stream] = payment.Evolve(k.money[e.Stream], body, desk.Meta(e.Envelope))
+			k.money[e.Stream] = payment.Evolve(k.money[e.Stream], body, e.Meta())
 		}
 	}
 	return nil

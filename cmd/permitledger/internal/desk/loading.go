@@ -64,7 +64,7 @@ func (d *Desk) CaseAt(ctx context.Context, id domain.PermitID, asOf *time.Time, 
 func True(story []eventstore.Event, at time.Time) []eventstore.Event {
 	last := int64(-1) // revision of the last lifecycle event that was true
 	for _, e := range story {
-		if body, ok := e.Body.(permit.Event); ok && !permit.EffectiveAt(body, Meta(e.Envelope)).After(at) {
+		if body, ok := e.Body.(permit.Event); ok && !permit.EffectiveAt(body, e.Meta()).After(at) {
 			last = int64(e.Revision)
 		}
 	}

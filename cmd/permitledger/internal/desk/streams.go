@@ -30,14 +30,8 @@ var (
 
 func aggregate[S any, E domain.Event](evolve func(S, E, domain.Meta) S) eventstore.Aggregate[S, E] {
 	return eventstore.Aggregate[S, E]{Evolve: func(s S, e E, env eventstore.Envelope) S {
-		return evolve(s, e, Meta(env))
+		return evolve(s, e, env.Meta())
 	}}
-}
-
-// Meta is what the domain may know of an event beside its body.
-func Meta(env eventstore.Envelope) domain.Meta {
-	return domain.Meta{ID: domain.EventID(env.ID.String()), Revision: env.Revision, At: env.RecordedAt,
-		Command: env.Command, Actor: env.Actor}
 }
 
 // asNotFound turns the event store's and the documents' ways of saying "not
