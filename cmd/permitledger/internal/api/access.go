@@ -36,14 +36,14 @@ func (s *server) identify(req *request) error {
 // resident's own does not exist for them. No role implies another, admin's
 // least of all.
 func (s *server) admit(req *request) error {
-	if req.route.roles != nil && !slices.Contains(req.route.roles, req.caller.role) {
-		return errForbidden
-	}
-	if req.route.about == aboutNothing {
-		return nil
-	}
+	may := req.route.roles == nil || slices.Contains(req.route.roles, req.caller.role)
 	id := req.vars["id"]
-	if !isUUID(id) {
+	switch {
+	case !may && (req.caller.role != domain.RoleResident || req.route.about == aboutNothing || !isUUID(id)):
+		return errForbidden
+	case req.route.about == aboutNothing:
+		return nil
+	case !isUUID(id):
 		return bad("id", "An id is a UUID in lower case.")
 	}
 	switch req.route.about {
@@ -63,6 +63,9 @@ func (s *server) admit(req *request) error {
 	}
 	if req.caller.role == domain.RoleResident && !account.State.Owns(req.caller.subject) {
 		return errNotFound
+	}
+	if !may {
+		return errForbidden // their own, and still not theirs to do
 	}
 	req.account = account
 	return nil

@@ -3,12 +3,14 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/mail"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"permitledger/domain"
@@ -40,6 +42,9 @@ func readObject(raw []byte) (*object, error) {
 	if !json.Valid(raw) {
 		return nil, bad("", "The body is not one JSON value.")
 	}
+	if hasHalfPair(raw) {
+		return nil, bad("", "The body has half of a surrogate pair, which is no character.")
+	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	value, err := readValue(d, "", 0)
@@ -51,6 +56,36 @@ func readObject(raw []byte) (*object, error) {
 		return nil, bad("", "The body is not a JSON object.")
 	}
 	return &object{members: members, first: new(error)}, nil
+}
+
+// hasHalfPair looks in well-formed JSON for an escape such as \ud800 that is no
+// character by itself. The decoder would put the same sign in the place of
+// each, and different bodies would pass for one.
+func hasHalfPair(raw []byte) bool {
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		first := escaped(raw[i:])
+		i++ // whatever is escaped, it begins nothing
+		if !utf16.IsSurrogate(first) {
+			continue
+		}
+		if utf16.DecodeRune(first, escaped(raw[i+5:])) == utf8.RuneError {
+			return true
+		}
+		i += len(`uXXXX\uXXXX`) - 1
+	}
+	return false
+}
+
+// escaped reads \uXXXX at the beginning of raw; 0 when something else stands there.
+func escaped(raw []byte) rune {
+	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
+		return 0
+	}
+	n, _ := strconv.ParseUint(string(raw[2:6]), 16, 16)
+	return rune(n)
 }
 
 // readValue reads a value that is known to be well formed.
@@ -200,7 +235,9 @@ func (o *object) flag(name string) *bool {
 	return &b
 }
 
-// count takes a whole number from 1 on; 0 when it is not there.
+// count takes a whole number from 1 on; 0 when it is not there. One that is
+// too large for us is still a number: it becomes the largest, and what is
+// sold decides about it.
 func (o *object) count(name string) int {
 	value, there := o.take(name)
 	if !there {
@@ -208,7 +245,7 @@ func (o *object) count(name string) int {
 	}
 	number, ok := value.(json.Number)
 	n, err := strconv.ParseInt(string(number), 10, 32)
-	if !ok || err != nil || n < 1 {
+	if !ok || n < 1 || err != nil && !errors.Is(err, strconv.ErrRange) {
 		o.fail(name, "%s is not a whole number from 1 on.", name)
 	}
 	return int(n)

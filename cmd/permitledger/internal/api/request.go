@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -58,14 +59,14 @@ const (
 )
 
 // receive checks type and size of the body and reads it. What is announced as
-// too large is refused before any of it is read.
+// too large is refused before any of it is kept.
 func (req *request) receive(w http.ResponseWriter) error {
 	limit := int64(maxJSON)
 	if req.route.body == documentBody {
 		limit = maxDocument
 	}
 	if req.ContentLength > limit {
-		return &fault{kind: tooLarge, detail: "The body may have at most " + megabytes(limit) + "."}
+		return req.tooLarge(limit)
 	}
 	if err := req.declaredType(); err != nil {
 		return err
@@ -73,7 +74,7 @@ func (req *request) receive(w http.ResponseWriter) error {
 	var err error
 	req.raw, err = io.ReadAll(http.MaxBytesReader(w, req.Body, limit))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return &fault{kind: tooLarge, detail: "The body may have at most " + megabytes(limit) + "."}
+		return req.tooLarge(limit)
 	}
 	if err != nil {
 		return bad("", "The body was cut off.")
@@ -82,6 +83,16 @@ func (req *request) receive(w http.ResponseWriter) error {
 		return &fault{kind: wrongType, field: "Content-Type", detail: "The document's first bytes are not those of a " + req.mediaType + "."}
 	}
 	return nil
+}
+
+// tooLarge lets the rest of a body pass by, up to as much again: many clients
+// look for an answer only when they have sent everything, and find the
+// connection cut instead. Whoever asked first whether to send is told no.
+func (req *request) tooLarge(limit int64) error {
+	if req.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, req.Body, limit)
+	}
+	return &fault{kind: tooLarge, detail: "The body may have at most " + megabytes(limit) + "."}
 }
 
 func megabytes(n int64) string { return strconv.FormatInt(n>>20, 10) + " MiB" }
@@ -199,7 +210,7 @@ func (req *request) ifMatch() (*uint64, error) {
 	digits, ok := strings.CutPrefix(value, `"`)
 	digits, closed := strings.CutSuffix(digits, `"`)
 	n, err := strconv.ParseUint(digits, 10, 63)
-	if !ok || !closed || err != nil {
+	if !ok || !closed || err != nil || strconv.FormatUint(n, 10) != digits {
 		return nil, bad("If-Match", `Send If-Match with one revision in quotes, as the ETag gives it: "1".`)
 	}
 	return &n, nil
@@ -211,6 +222,9 @@ func (req *request) minPosition() (position eventstore.Position, given bool, err
 		return 0, false, err
 	}
 	if position, err = eventstore.ParsePosition(value); err != nil {
+		if digits := strings.Trim(value, "0123456789") == ""; digits && len(value) <= maxKey && value != "" && value[0] != '0' {
+			return math.MaxInt64, true, nil // a position all the same, further than any log will get
+		}
 		return 0, false, bad("Min-Position", "Send the position of a command's answer as it was.")
 	}
 	return position, true, nil

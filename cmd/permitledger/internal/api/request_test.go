@@ -73,7 +73,7 @@ func TestApplicationsThatCannotBeRead(t *testing.T) {
 		{"kind", without("kind")}, {"kind", set("kind", "car")}, {"kind", set("kind", 1)}, {"kind", set("kind", nil)}, {"kind", set("kind", "RESIDENT")},
 		{"Kind", set("Kind", "resident")},
 		{"months", without("months")}, {"months", set("months", 0)}, {"months", set("months", -12)}, {"months", set("months", 12.5)},
-		{"months", set("months", "12")}, {"months", set("months", json.Number("12.0"))}, {"months", set("months", json.Number("1e1"))}, {"months", set("months", json.Number("99999999999999999999"))},
+		{"months", set("months", "12")}, {"months", set("months", json.Number("12.0"))}, {"months", set("months", json.Number("1e1"))},
 		{"uprn", without("uprn")}, {"uprn", set("uprn", "")}, {"uprn", set("uprn", "2000000000171")}, {"uprn", set("uprn", "20A")}, {"uprn", set("uprn", 200000000017)},
 		{"vehicle", without("vehicle")}, {"vehicle", set("vehicle", 7)}, {"vehicle", set("vehicle", strings.Repeat("A", 201))}, {"vehicle", set("vehicle", "A\x00B")},
 		{"startsOn", set("startsOn", "2026-02-30")}, {"startsOn", set("startsOn", "2026-3-1")}, {"startsOn", set("startsOn", "")}, {"startsOn", set("startsOn", "2026-03-01T00:00:00Z")}, {"startsOn", set("startsOn", nil)},

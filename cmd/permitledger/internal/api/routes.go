@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/gorilla/mux"
 
@@ -124,5 +125,13 @@ func (s *server) router() http.Handler {
 		}
 		return s.fail(w, r, errMethod, outcome{})
 	})
-	return m
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The router reads %2F as a slash, by which one path would have two
+		// names; none of ours has such a sign.
+		if strings.Contains(strings.ToLower(r.URL.RawPath), "%2f") {
+			m.NotFoundHandler.ServeHTTP(w, r)
+			return
+		}
+		m.ServeHTTP(w, r)
+	})
 }
