@@ -47,6 +47,8 @@ func kindOf(name string) (kind, bool) {
 
 	case account.TypeAccountOpened:
 		return of[account.AccountOpened](1), true
+	case account.TypeAccountInvited:
+		return of[account.AccountInvited](1), true
 	case account.TypeAccountClaimed:
 		return of[account.AccountClaimed](1), true
 	case account.TypeAccountDetailsChanged:
@@ -94,6 +96,8 @@ func kindOf(name string) (kind, bool) {
 
 	case access.TypeRecordRead:
 		return of[access.RecordRead](1), true
+	case access.TypePeopleSearched:
+		return of[access.PeopleSearched](1), true
 
 	case ledger.TypeVaultBound:
 		return of[ledger.VaultBound](1), true

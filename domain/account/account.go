@@ -30,6 +30,9 @@ type State struct {
 	Phone    string    `json:"phone,omitempty"`
 	Subject  string    `json:"subject,omitempty"` // the owner's sign-in; empty: nobody owns it
 
+	// Invitation is the one that may still be followed; nil when there is none.
+	Invitation *Invitation `json:"invitation,omitempty"`
+
 	// KeyGone says that some of it could not be read because the person's key
 	// is destroyed; Erased that this is recorded. A crash may lie in between.
 	KeyGone bool `json:"keyGone,omitempty"`
@@ -37,6 +40,12 @@ type State struct {
 
 	Documents map[string]Document `json:"documents,omitempty"` // by SHA-256
 	Revision  uint64              `json:"revision"`            // of the last event folded
+}
+
+// Invitation lets whoever holds its token claim the account, once.
+type Invitation struct {
+	TokenHash string    `json:"tokenHash"`
+	ExpiresAt time.Time `json:"expiresAt"`
 }
 
 // Document is an uploaded document.
@@ -57,11 +66,16 @@ func Evolve(s State, e Event, m domain.Meta) State {
 		s.Opened, s.OpenedAt = true, m.At
 		s.Name, s.Email, s.Phone, s.Subject = p.Name, p.Email, p.Phone, p.Subject
 		s.KeyGone = s.KeyGone || e.Personal.Erased
+	case AccountInvited:
+		s.Invitation = &Invitation{TokenHash: e.TokenHash, ExpiresAt: e.ExpiresAt}
 	case AccountClaimed:
-		s.Subject = e.Personal.Value.Subject
+		s.Subject, s.Invitation = e.Personal.Value.Subject, nil
 		s.KeyGone = s.KeyGone || e.Personal.Erased
 	case AccountDetailsChanged:
 		p := e.Personal.Value
+		if p.Email != s.Email {
+			s.Invitation = nil // it went to an address that is no longer this person's
+		}
 		s.Name, s.Email, s.Phone = p.Name, p.Email, p.Phone
 		s.KeyGone = s.KeyGone || e.Personal.Erased
 	case DocumentUploaded:

@@ -66,19 +66,72 @@ func TestOwnership(t *testing.T) {
 	if s.Owns("") || s.Owns("sub-jo") {
 		t.Error("an account that an operator opened belongs to somebody")
 	}
-	events, err := Claim(s, "sub-jo")
+}
+
+func TestAnInvitationIsFollowedOnce(t *testing.T) {
+	p := jo()
+	p.Subject = ""
+	unowned := open(t, p)
+	if _, err := Claim(unowned, "sub-jo", "", opened); !errors.Is(err, ErrNoInvitation) {
+		t.Errorf("claimed without an invitation: %v", err)
+	}
+	events, err := Invite(unowned, "hash", opened)
+	invited := run(t, unowned, opened, events, err)
+	last := opened.Add(InvitationLasts - time.Microsecond)
+	for _, c := range []struct {
+		name, subject, hash string
+		at                  time.Time
+		want                error
+	}{
+		{"nobody", "", "hash", last, ErrNoSubject},
+		{"a wrong token", "sub-jo", "other", last, ErrNoInvitation},
+		{"too late", "sub-jo", "hash", opened.Add(InvitationLasts), ErrNoInvitation},
+		{"in time", "sub-jo", "hash", last, nil},
+	} {
+		if _, err := Claim(invited, c.subject, c.hash, c.at); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	events, err = Claim(invited, "sub-jo", "hash", last)
+	claimed := run(t, invited, last, events, err)
+	if !claimed.Owns("sub-jo") || claimed.Invitation != nil {
+		t.Errorf("claimed: %+v", claimed)
+	}
+	if events, err := Claim(claimed, "sub-jo", "hash", last); err != nil || events != nil {
+		t.Errorf("claimed again by its owner: %v %v", events, err)
+	}
+	if _, err := Claim(claimed, "sub-eve", "hash", last); !errors.Is(err, ErrNoInvitation) {
+		t.Errorf("a used invitation: %v", err)
+	}
+	if _, err := Invite(claimed, "new", last); !errors.Is(err, ErrOwned) {
+		t.Errorf("an invitation to what is owned: %v", err)
+	}
+}
+
+func TestAnInvitationIsReplacedOrWithdrawn(t *testing.T) {
+	p := jo()
+	p.Subject = ""
+	unowned := open(t, p)
+	events, err := Invite(unowned, "first", opened)
+	s := run(t, unowned, opened, events, err)
+	events, err = Invite(s, "second", opened.Add(time.Hour))
+	s = run(t, s, opened.Add(time.Hour), events, err)
+	if _, err := Claim(s, "sub-jo", "first", opened.Add(2*time.Hour)); !errors.Is(err, ErrNoInvitation) {
+		t.Errorf("an invitation that a later one replaced: %v", err)
+	}
+	name, elsewhere, none := "Jo Else", "else@example.org", ""
+	events, err = ChangeDetails(s, Change{Name: &name})
+	if s = run(t, s, opened, events, err); s.Invitation == nil {
+		t.Error("another name withdrew the invitation")
+	}
+	events, err = ChangeDetails(s, Change{Email: &elsewhere})
+	if s = run(t, s, opened, events, err); s.Invitation != nil {
+		t.Error("an invitation that went to another address still holds")
+	}
+	events, err = ChangeDetails(s, Change{Email: &none})
 	s = run(t, s, opened, events, err)
-	if !s.Owns("sub-jo") {
-		t.Error("claimed and not owned")
-	}
-	if events, err := Claim(s, "sub-jo"); err != nil || events != nil {
-		t.Error(events, err)
-	}
-	if _, err := Claim(s, "sub-eve"); !errors.Is(err, ErrOwned) {
-		t.Error(err)
-	}
-	if _, err := Claim(open(t, p), ""); !errors.Is(err, ErrNoSubject) {
-		t.Error(err)
+	if _, err := Invite(s, "third", opened); !errors.Is(err, ErrNoEmail) {
+		t.Errorf("an invitation to no address: %v", err)
 	}
 }
 
@@ -97,11 +150,12 @@ func TestRefusals(t *testing.T) {
 		{open(t, jo()).Erase(), ErrErased},
 		{State{Opened: true, KeyGone: true}, ErrErased},
 	} {
-		_, err1 := Claim(c.s, "sub")
+		_, err1 := Claim(c.s, "sub", "hash", opened)
+		_, err5 := Invite(c.s, "hash", opened)
 		_, err2 := ChangeDetails(c.s, Change{})
 		_, err3 := Upload(c.s, DocumentUploaded{SHA256: "a"}, opened)
 		_, err4 := Drop(c.s, "a")
-		for _, err := range []error{err1, err2, err3, err4} {
+		for _, err := range []error{err1, err2, err3, err4, err5} {
 			if !errors.Is(err, c.want) {
 				t.Errorf("%v, want %v", err, c.want)
 			}
@@ -193,9 +247,11 @@ func anyEvent() *rapid.Generator[Event] {
 	words := rapid.StringMatching(`[a-z]{0,5}`)
 	return rapid.Custom(func(t *rapid.T) Event {
 		sha := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "sha")
-		switch rapid.IntRange(0, 3).Draw(t, "type") {
+		switch rapid.IntRange(0, 4).Draw(t, "type") {
 		case 0:
 			return AccountClaimed{Personal: domain.PersonalOf(ClaimedPersonal{Subject: words.Draw(t, "subject")})}
+		case 4:
+			return AccountInvited{TokenHash: words.Draw(t, "hash"), ExpiresAt: opened.Add(InvitationLasts)}
 		case 1:
 			return AccountDetailsChanged{Personal: domain.PersonalOf(DetailsPersonal{Name: words.Draw(t, "name"), Email: words.Draw(t, "email")})}
 		case 2:

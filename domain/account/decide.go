@@ -9,7 +9,7 @@ import (
 	"permitledger/domain"
 )
 
-// What one account may hold.
+// What one account may hold, and for how long.
 const (
 	// DocumentsPerDay is how many different documents may come on one London
 	// day. It keeps a stranger from filling the disk and is no policy of a
@@ -17,6 +17,8 @@ const (
 	DocumentsPerDay = 20
 	// KeepUnnamed is how long a document is kept that no application names.
 	KeepUnnamed = 7 * 24 * time.Hour
+	// InvitationLasts is how long an invitation may be followed.
+	InvitationLasts = 7 * 24 * time.Hour
 )
 
 // Why a decision about an account is refused.
@@ -27,9 +29,14 @@ var (
 	ErrAlreadyOpen = errors.New("account: this account is open already: change its details instead")
 	// ErrErased is returned when the person behind the account was erased.
 	ErrErased = errors.New("account: this account was erased: open a new one")
-	// ErrOwned is returned when an account that belongs to somebody is claimed
-	// by somebody else.
-	ErrOwned = errors.New("account: this account belongs to somebody already: sign in as its owner")
+	// ErrOwned is returned when somebody is invited to claim an account that
+	// belongs to somebody.
+	ErrOwned = errors.New("account: this account belongs to somebody already: its owner signs in")
+	// ErrNoEmail is returned when an invitation has no address to go to.
+	ErrNoEmail = errors.New("account: there is no e-mail address to send an invitation to: change the details first")
+	// ErrNoInvitation is returned when an account is claimed without an
+	// invitation that holds.
+	ErrNoInvitation = errors.New("account: this invitation is not known, was used or has expired: ask for a new one")
 	// ErrNoName is returned when an account would be without a name.
 	ErrNoName = errors.New("account: an account needs a name: give the resident's")
 	// ErrNoSubject is returned when an account is claimed by nobody.
@@ -64,18 +71,36 @@ func Open(s State, p OpenedPersonal) ([]Event, error) {
 	return []Event{AccountOpened{Personal: domain.PersonalOf(p)}}, nil
 }
 
-// Claim gives an account that nobody owns to whoever followed its invitation.
-func Claim(s State, subject string) ([]Event, error) {
+// Invite lets whoever gets the message that is sent with it claim the account.
+// The hash is a keyed one of what the message holds. A later invitation takes
+// the place of an earlier one.
+func Invite(s State, tokenHash string, at time.Time) ([]Event, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
 	switch {
+	case s.Subject != "":
+		return nil, ErrOwned
+	case s.Email == "":
+		return nil, ErrNoEmail
+	}
+	return []Event{AccountInvited{TokenHash: tokenHash, ExpiresAt: at.Add(InvitationLasts)}}, nil
+}
+
+// Claim gives an account that nobody owns to whoever followed its invitation.
+// A wrong, an expired and a used invitation are refused in the same way, so
+// that trying tells nothing.
+func Claim(s State, subject, tokenHash string, at time.Time) ([]Event, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	switch invited := s.Invitation; {
 	case subject == "":
 		return nil, ErrNoSubject
 	case s.Owns(subject):
 		return nil, nil
-	case s.Subject != "":
-		return nil, ErrOwned
+	case s.Subject != "", invited == nil, invited.TokenHash != tokenHash, !at.Before(invited.ExpiresAt):
+		return nil, ErrNoInvitation
 	}
 	return []Event{AccountClaimed{Personal: domain.PersonalOf(ClaimedPersonal{Subject: subject})}}, nil
 }

@@ -1,6 +1,10 @@
 package account
 
-import "permitledger/domain"
+import (
+	"time"
+
+	"permitledger/domain"
+)
 
 // Event is a fact about a resident's account.
 type Event interface {
@@ -19,6 +23,14 @@ type OpenedPersonal struct {
 	Email   string `json:"email,omitempty"`
 	Phone   string `json:"phone,omitempty"`
 	Subject string `json:"subject,omitempty"` // sign-in subject of the owner; empty when an operator opened it
+}
+
+// AccountInvited says that a single-use invitation to claim the account was
+// sent to the e-mail address that stood in it then. It takes the place of any
+// earlier one.
+type AccountInvited struct {
+	TokenHash string    `json:"tokenHash"` // keyed hash of what the invitation holds, never that itself
+	ExpiresAt time.Time `json:"expiresAt"`
 }
 
 // AccountClaimed gives an unowned account to the subject that followed its
@@ -66,6 +78,7 @@ type AccountErased struct {
 // The stored names of the account's events.
 const (
 	TypeAccountOpened         = "AccountOpened"
+	TypeAccountInvited        = "AccountInvited"
 	TypeAccountClaimed        = "AccountClaimed"
 	TypeAccountDetailsChanged = "AccountDetailsChanged"
 	TypeDocumentUploaded      = "DocumentUploaded"
@@ -75,12 +88,13 @@ const (
 
 // Types lists the stored names of all account events.
 func Types() []string {
-	return []string{TypeAccountOpened, TypeAccountClaimed, TypeAccountDetailsChanged,
+	return []string{TypeAccountOpened, TypeAccountInvited, TypeAccountClaimed, TypeAccountDetailsChanged,
 		TypeDocumentUploaded, TypeDocumentDropped, TypeAccountErased}
 }
 
 // EventType gives the stored name.
 func (AccountOpened) EventType() string         { return TypeAccountOpened }
+func (AccountInvited) EventType() string        { return TypeAccountInvited }
 func (AccountClaimed) EventType() string        { return TypeAccountClaimed }
 func (AccountDetailsChanged) EventType() string { return TypeAccountDetailsChanged }
 func (DocumentUploaded) EventType() string      { return TypeDocumentUploaded }
@@ -88,6 +102,7 @@ func (DocumentDropped) EventType() string       { return TypeDocumentDropped }
 func (AccountErased) EventType() string         { return TypeAccountErased }
 
 func (AccountOpened) account()         {}
+func (AccountInvited) account()        {}
 func (AccountClaimed) account()        {}
 func (AccountDetailsChanged) account() {}
 func (DocumentUploaded) account()      {}

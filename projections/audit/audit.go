@@ -100,6 +100,8 @@ func concerns(category, rest string, body domain.Event) (permitID domain.PermitI
 		permitID = b.Permit
 	case access.RecordRead:
 		permitID, accountID = b.Permit, b.Account
+	case access.PeopleSearched:
+		accountID = "" // about everybody whom it showed, and so about no one account
 	case ledger.ProviderInstructed:
 		accountID = b.Account
 	}

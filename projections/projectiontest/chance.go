@@ -51,17 +51,34 @@ func (w *Town) newcomer(p *Person) {
 	case 0:
 		w.Upload(p, fmt.Sprintf("document-%d", w.Rand.IntN(30)))
 	case 1:
-		if events, err := account.Claim(p.State, p.Subject); err == nil {
-			for _, e := range events {
-				w.account(p, e)
-			}
-		}
+		w.invite(p)
 	default:
 		price := []domain.Pence{0, 2750, 5500}[w.Rand.IntN(3)]
 		l := w.Apply(p, price, []int{1, 3, 12}[w.Rand.IntN(3)], w.Rand.IntN(2) == 0)
 		if price > 0 && w.Rand.IntN(3) > 0 {
 			_ = w.Hold(l)
 		}
+	}
+}
+
+// invite sends a resident an invitation, which most follow.
+func (w *Town) invite(p *Person) {
+	w.t.Helper()
+	events, err := account.Invite(p.State, "hash of "+p.Subject, w.Now)
+	if err != nil {
+		return
+	}
+	for _, e := range events {
+		w.account(p, e)
+	}
+	if w.Rand.IntN(3) == 0 {
+		return
+	}
+	if events, err = account.Claim(p.State, p.Subject, "hash of "+p.Subject, w.Now); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range events {
+		w.account(p, e)
 	}
 }
 

@@ -40,6 +40,8 @@ func Summary(e domain.Event) string {
 		return "Information was supplied" + documents(e.Evidence) + "."
 	case access.RecordRead:
 		return ofRead(e)
+	case access.PeopleSearched:
+		return ofSearch(e)
 	case ledger.VaultBound:
 		return fmt.Sprintf("The ledger was tied to vault %s, whose keys open its sealed parts.", e.Vault)
 	case ledger.ClockMoved:
@@ -128,6 +130,8 @@ func ofAccount(e account.Event) string {
 	switch e := e.(type) {
 	case account.AccountOpened:
 		return "The account was opened."
+	case account.AccountInvited:
+		return fmt.Sprintf("The resident was invited by e-mail to claim the account, until %s.", e.ExpiresAt.UTC().Format("2 January 2006 15:04 MST"))
 	case account.AccountClaimed:
 		return "The account was claimed by its resident."
 	case account.AccountDetailsChanged:
@@ -169,8 +173,30 @@ func ofSlot(e property.SlotTaken) string {
 }
 
 func ofRead(e access.RecordRead) string {
-	if e.What == "document" {
+	switch e.What {
+	case access.ReadDocument:
 		return fmt.Sprintf("A document of this person was read (SHA-256 %.12s…).", e.SHA256)
+	case access.ReadHistoryOpened:
+		return "The sealed parts of a permit's history were opened."
+	case access.ReadAccount:
+		return "This person's account was looked at."
+	case access.ReadAccountPermits:
+		return "The list of this person's permits was looked at."
+	case access.ReadPermit:
+		return fmt.Sprintf("Permit %s of this person was looked at.", e.Permit.Reference())
+	case access.ReadHistory:
+		return fmt.Sprintf("The history of permit %s of this person was looked at.", e.Permit.Reference())
 	}
-	return "The sealed parts of a permit's history were opened."
+	return "This person's record was looked at."
+}
+
+func ofSearch(e access.PeopleSearched) string {
+	if len(e.Shown) == 0 {
+		return "A search for people found nobody."
+	}
+	people := "one person"
+	if n := len(e.Shown); n > 1 {
+		people = fmt.Sprintf("%d people", n)
+	}
+	return fmt.Sprintf("A search by %s showed the records of %s.", strings.ReplaceAll(strings.Join(e.By, ", "), "-", " "), people)
 }
