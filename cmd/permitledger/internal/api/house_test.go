@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,18 +17,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"permitledger/cmd/permitledger/council"
 	"permitledger/cmd/permitledger/internal/api"
 	"permitledger/cmd/permitledger/internal/clock"
 	"permitledger/cmd/permitledger/internal/contract"
 	"permitledger/cmd/permitledger/internal/desk"
-	"permitledger/cmd/permitledger/internal/documents"
-	"permitledger/cmd/permitledger/internal/payments"
-	"permitledger/cmd/permitledger/internal/publish"
+	"permitledger/cmd/permitledger/internal/desk/desktest"
 	"permitledger/domain"
 	"permitledger/eventstore"
-	"permitledger/eventstore/node"
-	"permitledger/eventstore/vault"
 	"permitledger/projections"
 	"permitledger/projections/accounts"
 	"permitledger/projections/audit"
@@ -67,29 +61,11 @@ type house struct {
 func newHouse(t testing.TB, change ...func(*api.Config)) *house {
 	t.Helper()
 	ctx := context.Background()
-	n, err := node.Open(ctx, node.Options{Listen: "127.0.0.1:0"})
-	must(t, err)
-	t.Cleanup(func() { _ = n.Close() })
-	keep, err := vault.Open(t.TempDir())
-	must(t, err)
-	t.Cleanup(func() { _ = keep.Close() })
-	store, err := eventstore.Connect(eventstore.Config{ConnectionString: n.ConnectionString()})
-	must(t, err)
-	t.Cleanup(func() { _ = store.Close() })
-	papers, err := documents.Open(t.TempDir(), keep)
-	must(t, err)
-	provider, err := payments.Open(filepath.Join(t.TempDir(), "provider.db"))
-	must(t, err)
-	t.Cleanup(func() { _ = provider.Close() })
-
 	h := &house{t: t, clock: clock.NewSimulated(opening), log: &syncBuffer{}, demo: &demo{}}
-	ledger := eventstore.NewLedger(store, eventstore.NewCodec(keep))
-	h.desk = desk.New(desk.Config{Ledger: ledger, Gateway: provider, Documents: papers, Clock: h.clock, Pepper: keep.Pepper()})
-	folder, err := publish.Read(council.Sample())
-	must(t, err)
-	must(t, h.desk.Publish(ctx, folder))
-	owner := func(subject string) string { return desk.OwnerKey(keep.Pepper(), subject) }
-	runner, err := projections.Open(ctx, projections.Config{Ledger: ledger}, accounts.New(owner), reviews.New(), audit.New())
+	opened := desktest.Open(t, h.clock)
+	h.desk = opened.Desk
+	owner := func(subject string) string { return desk.OwnerKey(opened.Pepper, subject) }
+	runner, err := projections.Open(ctx, projections.Config{Ledger: opened.Ledger}, accounts.New(owner), reviews.New(), audit.New())
 	must(t, err)
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -108,7 +84,7 @@ func newHouse(t testing.TB, change ...func(*api.Config)) *house {
 	}
 	h.handler = api.New(cfg)
 	h.client = &http.Client{Transport: contract.New(t).Transport(inProcess{h.handler})}
-	head, err := store.Head(ctx)
+	head, err := opened.Ledger.Store().Head(ctx)
 	must(t, err)
 	for _, p := range runner.Projections() {
 		must(t, p.WaitFor(ctx, head))

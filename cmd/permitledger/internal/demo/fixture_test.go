@@ -2,23 +2,18 @@ package demo_test
 
 import (
 	"context"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
-	"permitledger/cmd/permitledger/council"
 	"permitledger/cmd/permitledger/internal/demo"
 	"permitledger/cmd/permitledger/internal/desk"
-	"permitledger/cmd/permitledger/internal/documents"
+	"permitledger/cmd/permitledger/internal/desk/desktest"
 	"permitledger/cmd/permitledger/internal/payments"
-	"permitledger/cmd/permitledger/internal/publish"
 	"permitledger/domain"
 	"permitledger/eventstore"
-	"permitledger/eventstore/node"
-	"permitledger/eventstore/vault"
 )
 
 // until is where the tests' histories end.
@@ -55,27 +50,9 @@ type office struct {
 
 func newOffice(t *testing.T, until time.Time) *office {
 	t.Helper()
-	ctx := t.Context()
-	n, err := node.Open(ctx, node.Options{Listen: "127.0.0.1:0"})
-	must(t, err)
-	t.Cleanup(func() { _ = n.Close() })
-	keep, err := vault.Open(t.TempDir())
-	must(t, err)
-	t.Cleanup(func() { _ = keep.Close() })
-	store, err := eventstore.Connect(eventstore.Config{ConnectionString: n.ConnectionString()})
-	must(t, err)
-	t.Cleanup(func() { _ = store.Close() })
-	papers, err := documents.Open(t.TempDir(), keep)
-	must(t, err)
-	provider, err := payments.Open(filepath.Join(t.TempDir(), "provider.db"))
-	must(t, err)
-	t.Cleanup(func() { _ = provider.Close() })
-	o := &office{clock: &still{at: demo.Start(until)}, provider: provider}
-	ledger := eventstore.NewLedger(store, eventstore.NewCodec(keep))
-	o.Desk = desk.New(desk.Config{Ledger: ledger, Gateway: provider, Documents: papers, Clock: o.clock, Pepper: keep.Pepper()})
-	folder, err := publish.Read(council.Sample())
-	must(t, err)
-	must(t, o.Publish(ctx, folder))
+	o := &office{clock: &still{at: demo.Start(until)}}
+	opened := desktest.Open(t, o.clock)
+	o.Desk, o.provider = opened.Desk, opened.Provider
 	o.keeper = newKeeper(o)
 	return o
 }

@@ -3,22 +3,17 @@ package desk_test
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
-	"permitledger/cmd/permitledger/council"
 	"permitledger/cmd/permitledger/internal/clock"
 	"permitledger/cmd/permitledger/internal/desk"
-	"permitledger/cmd/permitledger/internal/documents"
+	"permitledger/cmd/permitledger/internal/desk/desktest"
 	"permitledger/cmd/permitledger/internal/payments"
-	"permitledger/cmd/permitledger/internal/publish"
 	"permitledger/domain"
 	"permitledger/eventstore"
-	"permitledger/eventstore/node"
-	"permitledger/eventstore/vault"
 )
 
 // office is a desk over an in-memory node, with the sample council's rules
@@ -36,27 +31,9 @@ var opening = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	ctx := t.Context()
-	n, err := node.Open(ctx, node.Options{Listen: "127.0.0.1:0"})
-	must(t, err)
-	t.Cleanup(func() { _ = n.Close() })
-	keep, err := vault.Open(t.TempDir())
-	must(t, err)
-	t.Cleanup(func() { _ = keep.Close() })
-	store, err := eventstore.Connect(eventstore.Config{ConnectionString: n.ConnectionString()})
-	must(t, err)
-	t.Cleanup(func() { _ = store.Close() })
-	papers, err := documents.Open(t.TempDir(), keep)
-	must(t, err)
-	provider, err := payments.Open(filepath.Join(t.TempDir(), "provider.db"))
-	must(t, err)
-	t.Cleanup(func() { _ = provider.Close() })
-	o := &office{t: t, clock: clock.NewSimulated(opening), provider: provider,
-		ledger: eventstore.NewLedger(store, eventstore.NewCodec(keep))}
-	o.Desk = desk.New(desk.Config{Ledger: o.ledger, Gateway: provider, Documents: papers, Clock: o.clock, Pepper: keep.Pepper()})
-	folder, err := publish.Read(council.Sample())
-	must(t, err)
-	must(t, o.Publish(ctx, folder))
+	o := &office{t: t, clock: clock.NewSimulated(opening)}
+	opened := desktest.Open(t, o.clock)
+	o.Desk, o.provider, o.ledger = opened.Desk, opened.Provider, opened.Ledger
 	return o
 }
 
