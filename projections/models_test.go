@@ -11,11 +11,13 @@ import (
 	"permitledger/domain"
 	"permitledger/domain/account"
 	"permitledger/projections"
+	"permitledger/projections/access"
 	"permitledger/projections/accounts"
 	"permitledger/projections/audit"
 	"permitledger/projections/due"
 	"permitledger/projections/projectiontest"
 	"permitledger/projections/reviews"
+	"permitledger/projections/search"
 )
 
 func hash(subject string) string {
@@ -27,7 +29,7 @@ func hash(subject string) string {
 // models is every read model there is: what is true of read models is tested
 // on all of them.
 func models() []projections.Model {
-	return []projections.Model{accounts.New(hash), reviews.New(), due.New(), audit.New()}
+	return []projections.Model{accounts.New(hash), reviews.New(), due.New(), audit.New(), search.New(), access.New()}
 }
 
 func compare(t *testing.T, what string, got, want map[string]string) {
