@@ -40,10 +40,12 @@ func (r Reader) Projection() *projections.Projection { return r.p }
 const columns = `ledger, position, event_id, stream, revision, type, recorded_at, clock,
 	coalesce(permit_id, ''), coalesce(account_id, ''), actor, actor_role`
 
-func scan(row interface{ Scan(...any) error }) (Entry, error) {
+func scan(row interface{ Scan(...any) error }) (Entry, error) { return scanFrom(row.Scan) }
+
+func scanFrom(scan func(...any) error) (Entry, error) {
 	var e Entry
 	var recorded, clock int64
-	err := row.Scan(&e.Ledger, &e.Position, &e.EventID, &e.Stream, &e.Revision, &e.Type, &recorded, &clock,
+	err := scan(&e.Ledger, &e.Position, &e.EventID, &e.Stream, &e.Revision, &e.Type, &recorded, &clock,
 		&e.Permit, &e.Account, &e.Actor, &e.Role)
 	e.RecordedAt, e.Clock = time.UnixMicro(recorded).UTC(), time.UnixMicro(clock).UTC()
 	return e, err
