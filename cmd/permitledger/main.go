@@ -25,6 +25,9 @@ type commandLine struct {
 	Demo    demoCommand    `cmd:"" help:"Run the service on a throw-away folder with the sample council, a simulated clock and a seeded history of permits."`
 	Node    nodeCommand    `cmd:"" help:"Run only the embedded EventStoreDB-compatible node, for other programs and tests."`
 	History historyCommand `cmd:"" help:"Show every event of one permit with the state after it."`
+	Backup  backupCommand  `cmd:"" help:"Copy the whole data folder, also while a service runs on it."`
+	Restore restoreCommand `cmd:"" help:"Bring a backup back into an empty folder."`
+	Council councilCommand `cmd:"" help:"Begin a council's own folder."`
 	Version versionCommand `cmd:"" help:"Say what this program is."`
 
 	LogFormat string `help:"Form of the log lines on stderr." enum:"text,json" default:"text"`
@@ -39,7 +42,10 @@ type program struct {
 	logger *slog.Logger
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	keepPrivate()
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is the program: it gives the exit code, which is 0 only when what was
 // asked for holds.
@@ -71,6 +77,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	p := &program{ctx: ctx, stdout: stdout, stderr: stderr, logger: line.newLogger(stderr)}
 	if err := parsed.Run(p); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(stderr, "permitledger:", err)
+		if next := hint(err); next != "" {
+			fmt.Fprintln(stderr, next)
+		}
 		return 1
 	}
 	return 0

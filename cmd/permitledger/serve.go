@@ -12,11 +12,15 @@ import (
 
 	"permitledger/cmd/permitledger/council"
 	"permitledger/cmd/permitledger/internal/api"
+	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/cmd/permitledger/internal/service"
 	"permitledger/domain"
 )
 
-type serveCommand struct {
+type serveCommand struct{ serveFlags }
+
+// serveFlags are what serve goes by; config check looks at the same.
+type serveFlags struct {
 	Data       string    `help:"Folder that holds everything: the log, the keys, the read models." default:"./data" type:"path"`
 	Listen     string    `help:"Address of the HTTP server." default:"127.0.0.1:8080"`
 	EventStore string    `name:"eventstore" help:"Connection string of an EventStoreDB server or cluster (esdb://…) to use instead of the embedded node."`
@@ -53,8 +57,8 @@ func untilStopped(ctx context.Context, s *service.Service) error {
 }
 
 func (c serveCommand) config(p *program) (service.Config, error) {
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return service.Config{}, fmt.Errorf("make the data folder: %w", err)
+	if err := folder.Prepare(c.Data); err != nil {
+		return service.Config{}, err
 	}
 	tokens, err := c.tokens(p)
 	if err != nil {
@@ -77,13 +81,13 @@ func (c serveCommand) tokens(p *program) (api.Tokens, error) {
 	if c.Tokens != "" {
 		return api.ReadTokens(c.Tokens)
 	}
-	path := filepath.Join(c.Data, "tokens.json")
+	path := filepath.Join(c.Data, folder.Tokens)
 	if _, err := os.Stat(path); err == nil {
 		return api.ReadTokens(path)
 	}
 	token := rand.Text()
 	content := api.TokensFile(api.Grant{Token: api.HashToken(token), Subject: "admin", Role: domain.RoleAdmin})
-	if err := os.WriteFile(path, content, 0o600); err != nil {
+	if err := folder.WriteDurably(path, content); err != nil {
 		return api.Tokens{}, fmt.Errorf("keep the admin token's hash: %w", err)
 	}
 	fmt.Fprintf(p.stderr, "No --tokens given. This admin token is shown once and kept only as a hash in %s:\n%s\n", path, token)

@@ -108,6 +108,18 @@ func (s *Store) Drop(account domain.AccountID, sum string) error {
 	return nil
 }
 
+// Erase removes all documents of a person. The key that opens them is
+// destroyed elsewhere; what nobody can open need not lie about.
+func (s *Store) Erase(account domain.AccountID) error {
+	if name := string(account); name == "" || name == "." || name == ".." || filepath.Base(name) != name {
+		return fmt.Errorf("documents: %q is no account", name)
+	}
+	if err := os.RemoveAll(filepath.Join(s.dir, string(account))); err != nil {
+		return fmt.Errorf("documents: %w", err)
+	}
+	return nil
+}
+
 func (s *Store) path(account domain.AccountID, sum string) string {
 	return filepath.Join(s.dir, string(account), sum)
 }

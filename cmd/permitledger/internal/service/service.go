@@ -24,6 +24,7 @@ import (
 	"permitledger/cmd/permitledger/internal/clock"
 	"permitledger/cmd/permitledger/internal/desk"
 	"permitledger/cmd/permitledger/internal/documents"
+	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/cmd/permitledger/internal/payments"
 	"permitledger/cmd/permitledger/internal/reactors"
 	"permitledger/eventstore"
@@ -79,6 +80,8 @@ type Service struct {
 	clock     desk.Clock
 	simulated *clock.Simulated // nil with the machine's clock
 	vault     *vault.Vault
+	papers    *documents.Store
+	node      *node.Node // nil with a server of its own
 	provider  *payments.Simulator
 	listener  net.Listener
 	http      *http.Server
@@ -107,9 +110,10 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		s.openKeep, s.openLog, s.openModels,
+		func(context.Context) error { return folder.Prepare(cfg.Data) },
+		s.openKeep, s.openLog, s.redoErasures, s.openModels,
 		func(ctx context.Context) error { return s.startClock(ctx, runCtx) },
-		s.openDesk, s.serve,
+		s.openDesk, s.openAdmin, s.serve,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -151,11 +155,13 @@ func (s *Service) onClose(f func() error) { s.closers = append(s.closers, f) }
 // openKeep takes the lock on what cannot be rebuilt: from here on this
 // process is the primary.
 func (s *Service) openKeep(context.Context) (err error) {
-	if s.vault, err = vault.Open(filepath.Join(s.cfg.Data, "keep")); err != nil {
+	keep := filepath.Join(s.cfg.Data, folder.Keep)
+	if s.vault, err = vault.Open(keep); err != nil {
 		return err
 	}
 	s.onClose(s.vault.Close)
-	return nil
+	s.papers, err = documents.Open(filepath.Join(keep, "documents"), s.vault)
+	return err
 }
 
 // openLog starts the node where one is wanted, connects, and makes sure that
@@ -163,12 +169,13 @@ func (s *Service) openKeep(context.Context) (err error) {
 func (s *Service) openLog(ctx context.Context) error {
 	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, Logger: s.cfg.Logger, Registerer: s.Registry}
 	if s.cfg.EventStore == "" {
-		n, err := node.Open(ctx, node.Options{Dir: filepath.Join(s.cfg.Data, "log"), Socket: Socket(s.cfg.Data),
+		n, err := node.Open(ctx, node.Options{Dir: filepath.Join(s.cfg.Data, folder.Log), Socket: Socket(s.cfg.Data),
 			Listen: s.cfg.NodeListen, Protect: eventstore.IsLedgerStream, Logger: s.cfg.Logger, Registerer: s.Registry})
 		if err != nil {
 			return fmt.Errorf("start the embedded node: %w", err)
 		}
 		s.onClose(n.Close)
+		s.node = n
 		conn.ConnectionString, conn.Socket = n.ConnectionString(), n.Socket()
 	}
 	store, err := eventstore.Connect(conn)
@@ -177,6 +184,9 @@ func (s *Service) openLog(ctx context.Context) error {
 	}
 	s.onClose(store.Close)
 	s.Ledger = eventstore.NewLedger(store, eventstore.NewCodec(s.vault))
+	if err := s.checkLogThere(ctx); err != nil {
+		return err
+	}
 	return eventstore.BindVault(ctx, s.Ledger, s.vault.ID(), s.firstInstant())
 }
 
@@ -190,7 +200,7 @@ func (s *Service) firstInstant() time.Time {
 
 func (s *Service) openModels(ctx context.Context) (err error) {
 	s.Runner, err = projections.Open(ctx, projections.Config{
-		Dir: filepath.Join(s.cfg.Data, "projections"), Ledger: s.Ledger, Logger: s.cfg.Logger, Registerer: s.Registry,
+		Dir: filepath.Join(s.cfg.Data, folder.Projections), Ledger: s.Ledger, Logger: s.cfg.Logger, Registerer: s.Registry,
 	}, accounts.New(s.owner), reviews.New(), due.New(), audit.New())
 	if err == nil {
 		s.onClose(s.Runner.Close)
@@ -201,17 +211,13 @@ func (s *Service) openModels(ctx context.Context) (err error) {
 // owner is the name under which read models keep whose account it is.
 func (s *Service) owner(subject string) string { return desk.OwnerKey(s.vault.Pepper(), subject) }
 
-// openDesk opens the counter: documents, payments, published rules.
+// openDesk opens the counter: payments, published rules.
 func (s *Service) openDesk(ctx context.Context) (err error) {
-	papers, err := documents.Open(filepath.Join(s.cfg.Data, "keep", "documents"), s.vault)
-	if err != nil {
-		return err
-	}
-	if s.provider, err = payments.Open(filepath.Join(s.cfg.Data, "provider.db")); err != nil {
+	if s.provider, err = payments.Open(filepath.Join(s.cfg.Data, folder.Provider)); err != nil {
 		return err
 	}
 	s.onClose(s.provider.Close)
-	s.Desk = desk.New(desk.Config{Ledger: s.Ledger, Gateway: s.provider, Documents: papers, Clock: s.clock,
+	s.Desk = desk.New(desk.Config{Ledger: s.Ledger, Gateway: s.provider, Documents: s.papers, Clock: s.clock,
 		Pepper: s.vault.Pepper(), Logger: s.cfg.Logger})
 	if err := s.publish(ctx); err != nil {
 		return err
@@ -229,4 +235,4 @@ func ignoreCancelled(err error) error {
 }
 
 // Socket is where the embedded node of a data folder listens.
-func Socket(data string) string { return filepath.Join(data, "node.sock") }
+func Socket(data string) string { return filepath.Join(data, folder.NodeSocket) }

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"permitledger/cmd/permitledger/internal/backup"
+	"permitledger/cmd/permitledger/internal/folder"
+	"permitledger/cmd/permitledger/internal/service"
+)
+
+type backupCommand struct {
+	Dir  string `arg:"" help:"Folder for the backup; it must be empty or not there yet, and is best on another disk." type:"path"`
+	Data string `help:"Data folder of the ledger. A service that runs there makes the copy itself and goes on meanwhile." default:"./data" type:"path"`
+}
+
+// Run takes a backup through the running service, or of the folder itself.
+func (c backupCommand) Run(p *program) error {
+	if !folder.HasLedger(c.Data) {
+		return fmt.Errorf("%s: %w", c.Data, errNoLedger)
+	}
+	began := time.Now()
+	var m backup.Manifest
+	err := service.Ask(p.ctx, c.Data, "/backup", service.BackupRequest{Dir: c.Dir}, &m)
+	if errors.Is(err, service.ErrNotRunning) {
+		m, err = service.BackupStopped(p.ctx, c.Data, c.Dir, p.logger)
+	}
+	if err != nil {
+		return err
+	}
+	if !m.Log {
+		fmt.Fprintln(p.stderr, "The log is on a server of its own and is NOT in this backup: it needs one there, taken before this one.")
+	}
+	fmt.Fprintf(p.stderr, "Backed up in %.1f s into %s:\n", time.Since(began).Seconds(), c.Dir)
+	describe(p, m)
+	return nil
+}
+
+type restoreCommand struct {
+	Backup string `arg:"" help:"Folder that holds the backup." type:"path"`
+	Data   string `help:"Data folder to make; it must be empty or not there yet." required:"" type:"path"`
+}
+
+// Run brings a backup back.
+func (c restoreCommand) Run(p *program) error {
+	m, err := backup.Restore(p.ctx, c.Backup, c.Data)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stderr, "Restored into %s, every file checked:\n", c.Data)
+	describe(p, m)
+	fmt.Fprintf(p.stderr, "Start `permitledger serve --data %s`: it makes the read models again, and does again what was erased.\n", c.Data)
+	return nil
+}
+
+// describe prints what a backup holds for people and, as its last event's
+// number, for programs.
+func describe(p *program, m backup.Manifest) {
+	fmt.Fprintf(p.stderr, "  taken   %s\n  vault   %s\n  files   %d with %.1f MB\n", m.Taken.Format(time.RFC3339), m.Vault, len(m.Files), float64(m.Bytes())/1e6)
+	if m.Log {
+		fmt.Fprintf(p.stderr, "  ledger  every event up to number %d (position %s)\n", m.Head.Number, m.Head.Position)
+		fmt.Fprintln(p.stdout, m.Head.Number)
+	}
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"permitledger/eventstore/vault"
+)
+
+// hint is the next step for what only an operator can put right, where the
+// error comes from so far below that it does not say so itself.
+func hint(err error) string {
+	switch {
+	case diskFull(err):
+		return "The disk is full. Free some space there and start again: whatever was acknowledged is safe."
+	case errors.Is(err, vault.ErrLocked):
+		return "A service runs on this folder already. Stop that one first, or give another --data."
+	case errors.Is(err, fs.ErrPermission):
+		return "Run it as the user who owns these files, or give that user the right to read and write them."
+	}
+	return ""
+}
+
+// diskFull tells a full disk by whatever met it: the system, or SQLite.
+func diskFull(err error) bool {
+	for _, full := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, full) {
+			return true
+		}
+	}
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	return ok && lite.Code()&0xff == sqlite3.SQLITE_FULL ||
+		// What went over gRPC has lost its type.
+		err != nil && strings.Contains(err.Error(), syscall.ENOSPC.Error())
+}

@@ -1,0 +1,112 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"permitledger/cmd/permitledger/internal/backup"
+	"permitledger/cmd/permitledger/internal/folder"
+	"permitledger/cmd/permitledger/internal/payments"
+	"permitledger/eventstore"
+	"permitledger/eventstore/node"
+	"permitledger/eventstore/vault"
+	"permitledger/projections/audit"
+)
+
+// backupWait is how long a backup waits for the ledger number of the head
+// before it does without.
+const backupWait = 10 * time.Second
+
+// Backup copies the data folder into an empty folder while the service goes
+// on. Every command that was acknowledged before it was called is in the copy.
+func (s *Service) Backup(ctx context.Context, dir string) (backup.Manifest, error) {
+	src := backup.Source{Data: s.cfg.Data, Vault: s.vault.ID(), Head: s.head, Keys: s.vault.Snapshot, Provider: s.provider.Snapshot}
+	if s.node != nil {
+		src.Log = s.node.Checkpoint
+	}
+	began := time.Now()
+	m, err := backup.Take(ctx, dir, src, began)
+	if err != nil {
+		return m, err
+	}
+	s.cfg.Logger.Info("backup taken", "files", len(m.Files), "bytes", m.Bytes(), "ledger", m.Head.Number, "took", time.Since(began))
+	return m, nil
+}
+
+// head is a place in history that has been reached. The audit model counts the
+// events; when it is stopped the position alone has to do.
+func (s *Service) head(ctx context.Context) (backup.Head, error) {
+	position, err := s.Ledger.Store().Head(ctx)
+	if err != nil {
+		return backup.Head{}, fmt.Errorf("find the end of the log: %w", err)
+	}
+	index := s.Runner.Projection(audit.Name)
+	wait, cancel := context.WithTimeout(ctx, backupWait)
+	defer cancel()
+	if index.WaitFor(wait, position) != nil {
+		return backup.Head{Position: position.String()}, ctx.Err()
+	}
+	reached := index.Status()
+	return backup.Head{Position: reached.Position.String(), Number: reached.Ledger}, nil
+}
+
+// BackupStopped copies a data folder on which no service runs, and keeps one
+// from starting meanwhile. It reads the whole log, so that the copy is known
+// to be readable.
+func BackupStopped(ctx context.Context, data, dir string, logger *slog.Logger) (m backup.Manifest, err error) {
+	if err := folder.Check(data); err != nil {
+		return m, err
+	}
+	keys, err := vault.Open(filepath.Join(data, folder.Keep))
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, keys.Close()) }()
+	src := backup.Source{Data: data, Vault: keys.ID(), Keys: keys.Snapshot,
+		Head: func(context.Context) (backup.Head, error) { return backup.Head{}, nil }}
+	if there(filepath.Join(data, folder.Log)) {
+		n, err := node.Open(ctx, node.Options{Dir: filepath.Join(data, folder.Log), Socket: Socket(data),
+			Protect: eventstore.IsLedgerStream, Logger: logger})
+		if err != nil {
+			return m, fmt.Errorf("start the embedded node: %w", err)
+		}
+		defer func() { err = errors.Join(err, n.Close()) }()
+		src.Log = n.Checkpoint
+		src.Head = func(ctx context.Context) (backup.Head, error) { return count(ctx, n.Socket()) }
+	}
+	if path := filepath.Join(data, folder.Provider); there(path) {
+		provider, err := payments.Open(path)
+		if err != nil {
+			return m, err
+		}
+		defer func() { err = errors.Join(err, provider.Close()) }()
+		src.Provider = provider.Snapshot
+	}
+	return backup.Take(ctx, dir, src, time.Now())
+}
+
+// count reads the log to its end.
+func count(ctx context.Context, socket string) (head backup.Head, err error) {
+	store, err := eventstore.Connect(eventstore.Config{Socket: socket})
+	if err != nil {
+		return head, err
+	}
+	defer store.Close()
+	for r, err := range store.ReadAll(ctx, 0) {
+		if err != nil {
+			return head, fmt.Errorf("read the log: %w", err)
+		}
+		head = backup.Head{Position: r.Position.String(), Number: head.Number + 1}
+	}
+	return head, nil
+}
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

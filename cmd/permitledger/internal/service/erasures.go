@@ -1,0 +1,114 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"permitledger/cmd/permitledger/internal/folder"
+	"permitledger/domain"
+	"permitledger/domain/account"
+	"permitledger/eventstore"
+)
+
+// erasuresFile says how far the log's erasures are known to be done in this
+// vault. It lies beside the keys, so that keys which were restored bring back
+// the mark of their own time, and the erasures since then are done again.
+const erasuresFile = "erasures"
+
+// erasuresMark names the last event that was looked at. It is only believed
+// when the log still has that event in that place.
+type erasuresMark struct {
+	Position string `json:"position"`
+	Stream   string `json:"stream"`
+	Revision uint64 `json:"revision"`
+	EventID  string `json:"eventId"`
+}
+
+// errLogGone is returned for keys that were in use beside a log without a
+// single event.
+var errLogGone = errors.New("the log is empty, but the keys belong to a ledger with a history: " +
+	"the log was lost, or --data or --eventstore names another one; restore the log that goes with these keys")
+
+// checkLogThere refuses to begin a new ledger with the keys of an old one.
+func (s *Service) checkLogThere(ctx context.Context) error {
+	_, err := os.Stat(filepath.Join(s.cfg.Data, folder.Keep, erasuresFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	head, err := s.Ledger.Store().Head(ctx)
+	if err == nil && head == 0 {
+		err = errLogGone
+	}
+	return err
+}
+
+// redoErasures destroys again the keys and the documents of everybody whom
+// the log says erased. A vault that was restored from before an erasure has
+// the key again; this runs before anything is folded or served.
+func (s *Service) redoErasures(ctx context.Context) error {
+	path := filepath.Join(s.cfg.Data, folder.Keep, erasuresFile)
+	from, err := s.erasuresDone(ctx, path)
+	if err != nil {
+		return fmt.Errorf("find the erasures that are to be done again: %w", err)
+	}
+	var last *eventstore.Recorded
+	for r, err := range s.Ledger.Store().ReadAll(ctx, from) {
+		if err != nil {
+			return fmt.Errorf("find the erasures that are to be done again: %w", err)
+		}
+		last = &r
+		if r.Type != account.TypeAccountErased {
+			continue
+		}
+		person := domain.AccountID(strings.TrimPrefix(r.Stream, account.Stream("")))
+		if err := errors.Join(s.vault.Destroy(person), s.papers.Erase(person)); err != nil {
+			return fmt.Errorf("do an erasure again: %w", err)
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	content, err := json.Marshal(erasuresMark{last.Position.String(), last.Stream, last.Revision, last.ID.String()})
+	if err == nil {
+		err = folder.WriteDurably(path, append(content, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("note how far the erasures are done: %w", err)
+	}
+	return nil
+}
+
+// erasuresDone gives the position up to which nothing is to be done again: 0
+// where there is no mark, or one of another log.
+func (s *Service) erasuresDone(ctx context.Context, path string) (eventstore.Position, error) {
+	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	var m erasuresMark
+	if json.Unmarshal(content, &m) != nil {
+		return 0, nil // to look at everything again is always right
+	}
+	for r, err := range s.Ledger.Store().Read(ctx, m.Stream, m.Revision) {
+		if err != nil {
+			return 0, err
+		}
+		if r.ID.String() == m.EventID && r.Position.String() == m.Position {
+			return r.Position, nil
+		}
+		break
+	}
+	return 0, nil
+}
