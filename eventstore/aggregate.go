@@ -32,6 +32,7 @@ type Loaded[S any] struct {
 type Ledger struct {
 	store *Store
 	codec *Codec
+	turns turns
 }
 
 // NewLedger puts the codec over the store.

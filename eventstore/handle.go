@@ -72,6 +72,11 @@ func Handle[S any, E domain.Event](ctx context.Context, l *Ledger, stream string
 	if cmd.ID == "" || cmd.Now.IsZero() {
 		return Outcome[S]{}, errors.New("a command needs an id and an instant")
 	}
+	done, err := l.turns.take(ctx, stream+"\n"+string(cmd.ID))
+	if err != nil {
+		return Outcome[S]{}, err
+	}
+	defer done()
 	once := func() (out Outcome[S], err error) {
 		past, err := l.History(ctx, stream)
 		if err != nil {

@@ -47,6 +47,11 @@ func (d *Desk) Apply(ctx context.Context, c Call, id domain.AccountID, a Applica
 			may = func() error { return d.unasked(ctx, c, permitID) }
 		}
 		paid, err := d.pay(ctx, c.step("payment"), holdFor(permitID, out.State), may)
+		if errors.Is(err, errOvertaken) {
+			// Perhaps by itself, sent twice at once: then the payment that was
+			// begun meanwhile is found to be its own.
+			paid, err = d.pay(ctx, c.step("payment"), holdFor(permitID, out.State), may)
+		}
 		if err != nil && !errors.Is(err, errOvertaken) {
 			return Case{}, err
 		}

@@ -10,10 +10,18 @@ import (
 	"permitledger/eventstore"
 )
 
+// lastYear is as far as the simulated clock goes: what is dated from there on,
+// years ahead, still has a year of four digits.
+const lastYear = 9000
+
 // MoveClock is the command that puts the simulated clock forward: to an
 // instant, or by a duration. The move itself is recorded last, at the new
 // instant, so that its position covers all that fell due on the way.
 func (t *Timekeeper) MoveClock(ctx context.Context, c desk.Call, to *time.Time, advance time.Duration) (time.Time, eventstore.Position, error) {
+	// One move after the other: each begins where the one before it ended, and
+	// the same command sent twice at once moves the clock once.
+	t.moving.Lock()
+	defer t.moving.Unlock()
 	fact, position, err := t.Desk.DemoFact(ctx, c)
 	if err != nil {
 		return time.Time{}, 0, err
@@ -29,6 +37,9 @@ func (t *Timekeeper) MoveClock(ctx context.Context, c desk.Call, to *time.Time, 
 	if !target.After(from) {
 		return time.Time{}, 0, domain.Refuse(domain.RuleClock, "to",
 			"The simulated clock only moves forward; it stands at "+from.Format(time.RFC3339)+".")
+	}
+	if target.Year() > lastYear {
+		return time.Time{}, 0, domain.Refuse(domain.RuleClock, "to", "The simulated clock goes no further than the year 9000.")
 	}
 	if _, err := t.Walk(ctx, target); err != nil {
 		return time.Time{}, 0, err

@@ -50,9 +50,10 @@ type Config struct {
 // concurrent use: whoever does what is due holds the lock meanwhile.
 type Timekeeper struct {
 	Config
-	mu    sync.Mutex
-	later map[string]retry               // occasions that failed; guarded by mu
-	done  map[string]eventstore.Position // what the last group led to; guarded by mu
+	moving sync.Mutex // held while somebody puts the simulated clock forward; taken before mu
+	mu     sync.Mutex
+	later  map[string]retry               // occasions that failed; guarded by mu
+	done   map[string]eventstore.Position // what the last group led to; guarded by mu
 }
 
 // retry is when a failed occasion is tried again: not before both.

@@ -115,6 +115,61 @@ func TestEdgesScopeOfAKey(t *testing.T) {
 	mine.with("If-Match", `"5"`).post(p+"/cancel", `{}`).want(200).is("revision", 1)
 }
 
+// A client that gave up waiting sends again while the first is still at work.
+func TestEdgesTheSameCommandAtOnce(t *testing.T) {
+	c := newClient(t, start(t))
+	account, evidence := c.resident("alex")
+	atOnce := func(by, path, body string) string {
+		t.Helper()
+		const senders = 12
+		s := sent{by: by, path: path, body: body, mediaType: "application/json", header: map[string]string{"Idempotency-Key": uuid.NewString()}}
+		answers := make(chan answer, senders)
+		for range senders {
+			go func() { answers <- s.again(c, nil) }()
+		}
+		var first answer
+		for i := range senders {
+			a := <-answers
+			if i == 0 {
+				first = a
+			}
+			if string(a.raw) != string(first.raw) || a.status != first.status {
+				t.Errorf("%s: one is answered %d\n%s\nanother %d\n%s", path, first.status, first.raw, a.status, a.raw)
+				break
+			}
+		}
+		if first.status >= 300 {
+			t.Fatalf("%s: %d %s", path, first.status, first.raw)
+		}
+		id, _ := first.body["permitId"].(string)
+		return id
+	}
+	for n := range 4 {
+		p := "/permits/" + atOnce("alex", "/accounts/"+account+"/permits", form(evidence, doc{"uprn": house(n + 1)}))
+		atOnce("rita", p+"/approve", approval)
+		atOnce("alex", p+"/change-vehicle", `{"vehicle":"C1"}`)
+		atOnce("alex", p+"/cancel", `{}`)
+		atOnce("ada", "/demo/clock", `{"advance":"1m"}`)
+	}
+
+	// Other moves of the clock come one after the other.
+	before, moved := c.as("ada").post("/demo/clock", `{"advance":"1s"}`).want(200).str("now"), make(chan answer, 5)
+	for range 5 {
+		go func() { moved <- c.as("ada").post("/demo/clock", `{"advance":"24h"}`) }()
+	}
+	last := before
+	for range 5 {
+		last = max(last, (<-moved).str("now"))
+	}
+	if last[:10] != "2026-03-07" {
+		t.Errorf("five days from %s it is %s", before, last)
+	}
+	c.as("ada").post("/demo/clock", `{"to":"9999-12-31T23:59:59Z"}`).refused("clock") // the calendar ends there
+	c.as("ada").post("/demo/clock", `{"advance":"2000000h"}`).want(200)
+	c.as("ada").post("/demo/clock", `{"advance":"2562047h"}`).want(200)
+	c.as("alex").get("/accounts").want(200)
+}
+
 func TestEdgesRefusalsAreForgotten(t *testing.T) {
 	c := newClient(t, start(t))
 	account, evidence := c.resident("alex")
