@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,12 @@ type follower struct {
 	model   Model
 	file    *file
 	follows []string
+
+	until eventstore.Position // stop at the event there; 0: go on for ever
+	toEnd bool                // stop at the end of the log
+	// offered hands a file that was made beside this one to the goroutine that
+	// follows the log, which is the only one that may swap it in. Nil: none is.
+	offered <-chan *offer
 
 	received func(ledger uint64)      // an event came in; zero for any other message
 	advanced func(m Mark, events int) // a transaction was committed
@@ -113,8 +120,13 @@ func (w *follower) follow(ctx context.Context) error {
 	return ended
 }
 
-// consume applies messages until the channel is closed. While catching up it
-// fills batches; afterwards it commits as soon as nothing more waits.
+// errReached ends a follower that was to go no further.
+var errReached = errors.New("it has got there")
+
+// consume applies messages until the channel is closed, it has got where it was
+// to stop (errReached) or a file is offered (the *offer is returned). While
+// catching up it fills batches; afterwards it commits as soon as nothing more
+// waits.
 func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 	var batch []item
 	live := false
@@ -128,6 +140,8 @@ func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 		var ok bool
 		select {
 		case m, ok = <-messages:
+		case o := <-w.offered:
+			return o // what is in the batch comes again, to the file that is followed next
 		default:
 			if live {
 				if err := errors.Join(flush(), w.forget(ctx)); err != nil {
@@ -137,6 +151,8 @@ func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 			rest := w.rest(live, len(batch))
 			select {
 			case m, ok = <-messages:
+			case o := <-w.offered:
+				return o
 			case <-rest:
 				if err := flush(); err != nil {
 					return err
@@ -155,8 +171,14 @@ func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 				}
 				return poison
 			}
-			if it != nil {
+			if it != nil && !w.beyond(it.Position) {
 				batch = append(batch, *it)
+			}
+			if w.until != 0 && m.event.Position >= w.until {
+				if err := flush(); err != nil {
+					return err
+				}
+				return errReached
 			}
 		} else {
 			w.received(0)
@@ -167,11 +189,17 @@ func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 			}
 		}
 		if m.kind == kindCaughtUp {
+			if w.toEnd {
+				return errReached
+			}
 			live = true
 			w.caughtUp()
 		}
 	}
 }
+
+// beyond reports whether a place lies after the one to stop at.
+func (w *follower) beyond(pos eventstore.Position) bool { return w.until != 0 && pos > w.until }
 
 // rest is how long at most to wait for the next message.
 func (w *follower) rest(live bool, batch int) <-chan time.Time {
@@ -244,43 +272,66 @@ func poisonOf(e Event, err error) *Poison {
 	return &Poison{EventID: e.ID.String(), Stream: e.Stream, Type: e.Type, Ledger: e.Ledger, Err: err}
 }
 
-// follow keeps the live file up to date until ctx ends or an event stops it.
+// follow keeps the live file up to date until ctx ends. An event that stops the
+// model leaves it waiting for a file that was made anew.
 func (p *Projection) follow(ctx context.Context) {
 	p.set(func() { p.state, p.poison, p.trouble, p.goal, p.reached = CatchingUp, nil, "", nil, false })
-	log := p.runner.cfg.Logger.With("model", p.Name())
 	pause := pauses()
 	for ctx.Err() == nil {
 		before := p.file.mark
 		err := p.attempt(ctx)
-		var poison *Poison
-		switch {
-		case ctx.Err() != nil:
+		if o, ok := errors.AsType[*offer](err); ok {
+			p.adopt(ctx, o) // also when ctx has ended: an offer is always answered
+			continue
+		}
+		if ctx.Err() != nil {
 			return
-		case errors.As(err, &poison):
-			poison.Since = p.runner.cfg.Now()
-			p.set(func() { p.state, p.poison, p.trouble = Stopped, poison, "" })
-			log.Error("read model stopped", "event", poison.EventID, "type", poison.Type, "ledger", poison.Ledger, "error", poison.Err)
-			return
-		case err == nil:
-			err = errors.New("the subscription ended")
-		case broken(err):
-			err = errors.Join(err, p.remake(ctx, "its file is damaged"))
 		}
 		if p.file.mark != before {
 			pause = pauses()
 		}
-		p.set(func() {
-			if p.trouble != err.Error() {
-				log.Warn("read model is in trouble and tries again", "error", err)
+		var again <-chan time.Time // never, where nothing but a new file helps
+		var poison *Poison
+		switch {
+		case errors.As(err, &poison):
+			p.stopAt(poison)
+		case err == nil:
+			err = errors.New("the subscription ended")
+			fallthrough
+		default:
+			if broken(err) {
+				err = errors.Join(err, p.remake(ctx, "its file is damaged"))
 			}
-			p.state, p.trouble = CatchingUp, err.Error()
-		})
+			p.troubled(err)
+			again = time.After(pause.NextBackOff())
+		}
 		select {
-		case <-time.After(pause.NextBackOff()):
+		case <-again:
+		case o := <-p.offers:
+			p.adopt(ctx, o)
 		case <-ctx.Done():
 		}
 	}
 }
+
+// stopAt stops the model at an event.
+func (p *Projection) stopAt(poison *Poison) {
+	poison.Since = p.runner.cfg.Now()
+	p.set(func() { p.state, p.poison, p.trouble = Stopped, poison, "" })
+	p.log().Error("read model stopped", "event", poison.EventID, "type", poison.Type, "ledger", poison.Ledger, "error", poison.Err)
+}
+
+// troubled says what is tried again.
+func (p *Projection) troubled(err error) {
+	p.set(func() {
+		if p.trouble != err.Error() {
+			p.log().Warn("read model is in trouble and tries again", "error", err)
+		}
+		p.state, p.trouble = CatchingUp, err.Error()
+	})
+}
+
+func (p *Projection) log() *slog.Logger { return p.runner.cfg.Logger.With("model", p.Name()) }
 
 func pauses() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
@@ -310,7 +361,7 @@ func (p *Projection) attempt(ctx context.Context) error {
 	})
 	w := follower{
 		ledger: p.runner.cfg.Ledger, model: p.model, file: p.file, follows: p.model.Follows(),
-		received: p.receivedMessage, advanced: p.advancedTo, caughtUp: p.reachedEnd,
+		offered: p.offers, received: p.receivedMessage, advanced: p.advancedTo, caughtUp: p.reachedEnd,
 		forgot: func() { p.set(func() { p.erasing = false }) },
 	}
 	return w.follow(ctx)
@@ -352,10 +403,11 @@ func (p *Projection) sameLog(ctx context.Context) (bool, error) {
 
 // remake begins again with an empty file.
 func (p *Projection) remake(ctx context.Context, why string) error {
-	p.runner.cfg.Logger.Warn("read model is made again", "model", p.Name(), "because", why)
-	f, err := createFile(ctx, filePath(p.runner.cfg.Dir, p.Name(), p.number+1), p.model, true)
+	p.log().Warn("read model is made again", "because", why)
+	number := p.nextNumber()
+	f, err := createFile(ctx, filePath(p.runner.cfg.Dir, p.Name(), number), p.model, true)
 	if err != nil {
 		return err
 	}
-	return p.replace(f, p.number+1)
+	return p.replace(f, number)
 }

@@ -1,6 +1,11 @@
 package projections
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // collector tells the metrics of all models when they are asked for.
 type collector struct{ runner *Runner }
@@ -18,13 +23,18 @@ var (
 		"1 for the state that the model is in, 0 for the others.", []string{"model", "state"}, nil)
 	descTrouble = prometheus.NewDesc("permitledger_projection_trouble",
 		"1 while the log or the file is in trouble and tried again.", []string{"model"}, nil)
+	descStopped = prometheus.NewDesc("permitledger_projection_stopped_since_seconds",
+		"When the model was stopped, in seconds since 1970, by which event and why; absent while it is not.",
+		[]string{"model", "event", "type", "ledger", "error"}, nil)
+	descRebuilding = prometheus.NewDesc("permitledger_projection_rebuilding",
+		"1 while the model is made again beside the live one.", []string{"model"}, nil)
 	descApplied = prometheus.NewDesc("permitledger_projection_applied_events_total",
 		"Events applied by this process.", []string{"model"}, nil)
 )
 
 // Describe lists the metrics.
 func (collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descBehind, descAge, descLedger, descPosition, descState, descTrouble, descApplied} {
+	for _, d := range []*prometheus.Desc{descBehind, descAge, descLedger, descPosition, descState, descTrouble, descStopped, descRebuilding, descApplied} {
 		ch <- d
 	}
 }
@@ -43,6 +53,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		if s.LastMessageAge >= 0 {
 			gauge(descAge, s.LastMessageAge.Seconds())
 		}
+		if e := s.Error; e != nil {
+			gauge(descStopped, float64(e.Since.Unix()), e.EventID, strings.ToValidUTF8(e.Type, "?"),
+				strconv.FormatUint(e.Ledger, 10), strings.ToValidUTF8(e.Err.Error(), "?"))
+		}
+		gauge(descRebuilding, oneIf(s.Rebuild.underWay()))
 		for _, state := range []State{CatchingUp, Running, Stopped} {
 			gauge(descState, oneIf(s.State == state), string(state))
 		}

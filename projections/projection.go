@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"permitledger/eventstore"
@@ -21,10 +22,13 @@ import (
 type Projection struct {
 	runner *Runner
 	model  Model
+	offers chan *offer // to the goroutine that follows the log
 
 	mu      sync.Mutex // guards what follows
 	file    *file      // nil once closed
 	number  int        // of the file
+	last    int        // greatest number that a file was given
+	rebuild *Rebuild   // the one under way, or the last one; nil: none yet
 	mark    Mark       // of the last commit
 	state   State
 	poison  *Poison
@@ -34,12 +38,14 @@ type Projection struct {
 	heard   time.Time            // when the log was last heard of
 	applied uint64               // events applied by this process
 	erasing bool                 // see Status.Erasing
-	changed chan struct{}        // closed and replaced when anything above changes
+	// verifying is how far the verification begun last has come; nil: none goes on.
+	verifying *atomic.Uint64
+	changed   chan struct{} // closed and replaced when anything above changes
 }
 
 // openProjection takes the newest file that fits the model, or makes one.
 func openProjection(ctx context.Context, r *Runner, m Model) (*Projection, error) {
-	p := &Projection{runner: r, model: m, state: CatchingUp, changed: make(chan struct{})}
+	p := &Projection{runner: r, model: m, state: CatchingUp, offers: make(chan *offer), changed: make(chan struct{})}
 	numbers, err := fileNumbers(r.cfg.Dir, m.Name())
 	if err != nil {
 		return nil, err
@@ -59,11 +65,11 @@ func openProjection(ctx context.Context, r *Runner, m Model) (*Projection, error
 			return nil, errors.Join(err, p.close())
 		}
 	}
+	if len(numbers) > 0 {
+		p.last = numbers[0]
+	}
 	if p.file == nil {
-		p.number = 1
-		if len(numbers) > 0 {
-			p.number = numbers[0] + 1
-		}
+		p.number = p.nextNumber()
 		if p.file, err = createFile(ctx, filePath(r.cfg.Dir, m.Name(), p.number), m, true); err != nil {
 			return nil, err
 		}
@@ -90,6 +96,14 @@ func fileNumbers(dir, model string) ([]int, error) {
 	}
 	sort.Sort(sort.Reverse(sort.IntSlice(numbers)))
 	return numbers, nil
+}
+
+// nextNumber gives a number that no file of the model has.
+func (p *Projection) nextNumber() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last++
+	return p.last
 }
 
 // usable opens a file if it can be gone on with. What cannot is no error: a
@@ -171,6 +185,10 @@ func (p *Projection) Status() Status {
 	s := Status{
 		Name: p.Name(), Ledger: p.mark.Ledger, Position: p.mark.Position, Clock: p.mark.Clock,
 		State: p.state, Error: p.poison, Trouble: p.trouble, Erasing: p.erasing, LastMessageAge: -1,
+		Rebuild: p.rebuild,
+	}
+	if p.verifying != nil {
+		s.Verifying, s.Verified = true, p.verifying.Load()
 	}
 	if furthest > s.Ledger {
 		s.Behind = furthest - s.Ledger

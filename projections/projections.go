@@ -51,7 +51,7 @@ type Event struct {
 // is sent for every event belongs into one of them.
 //
 // An error or a panic of Apply stops this model at that event, until the next
-// Run; nothing of the event is kept. An error of SQLite that tells of the
+// Run or a rebuild; nothing of the event is kept. An error of SQLite that tells of the
 // machine (a full disk) is returned wrapped, and then the event is tried again.
 //
 // No row about one person may be made from another person's clear data, and
@@ -109,6 +109,11 @@ type Status struct {
 	// that it overwrote may still lie in the file. It ends by itself soon after
 	// the end of the log was reached.
 	Erasing bool
+	// Verifying says that a verification goes on; its scratch file has come to
+	// the number Verified.
+	Verifying bool
+	Verified  uint64
+	Rebuild   *Rebuild // the one under way, or the last one of this process; nil: none yet
 }
 
 // Poison is an event that stopped a projection. It holds nothing of the
@@ -134,6 +139,8 @@ var (
 	// ErrStopped is returned when something is waited for that a stopped
 	// projection will not reach.
 	ErrStopped = errors.New("the read model is stopped")
+	// ErrNotRunning is returned for what needs Run, when it does not run.
+	ErrNotRunning = errors.New("the read models are not being kept up to date")
 	// ErrClosed is returned by a projection whose runner was closed.
 	ErrClosed = errors.New("the read models are closed")
 )

@@ -40,9 +40,12 @@ type Runner struct {
 	temporary bool // Dir is ours to remove
 	order     []*Projection
 	byName    map[string]*Projection
-	furthest  atomic.Uint64 // greatest ledger number that the process has seen
-	running   atomic.Bool
+	furthest  atomic.Uint64        // greatest ledger number that the process has seen
 	collector prometheus.Collector // nil without a Registerer
+
+	mu    sync.Mutex
+	ended chan struct{}  // closed when Run ends; nil while it does not run; guarded by mu
+	work  sync.WaitGroup // rebuilds and verifications, which end with Run
 }
 
 // Open opens the files of the models, or makes them. Their rows can be read
@@ -110,16 +113,55 @@ func (r *Runner) add(ctx context.Context, m Model) error {
 // Run has returned it may be called again, and then a stopped model tries
 // again the event that it stopped at.
 func (r *Runner) Run(ctx context.Context) error {
-	if !r.running.CompareAndSwap(false, true) {
+	r.mu.Lock()
+	if r.ended != nil {
+		r.mu.Unlock()
 		return errors.New("the read models are already being kept up to date")
 	}
-	defer r.running.Store(false)
+	ended := make(chan struct{})
+	r.ended = ended
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		close(ended) // nothing new begins after this
+		r.mu.Unlock()
+		r.work.Wait()
+		r.mu.Lock()
+		r.ended = nil
+		r.mu.Unlock()
+	}()
 	var wg sync.WaitGroup
 	for _, p := range r.order {
 		wg.Go(func() { p.follow(ctx) })
 	}
 	wg.Wait()
 	return nil
+}
+
+// during begins a piece of work beside the following of the log. Its context
+// ends with Run, which waits until done was called.
+func (r *Runner) during(ctx context.Context) (_ context.Context, done func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended == nil {
+		return nil, nil, ErrNotRunning
+	}
+	select {
+	case <-r.ended:
+		return nil, nil, ErrClosed
+	default:
+	}
+	ended := r.ended
+	ctx, cancel := context.WithCancelCause(ctx)
+	r.work.Go(func() {
+		select {
+		case <-ended:
+			cancel(ErrClosed)
+		case <-ctx.Done():
+		}
+	})
+	r.work.Add(1)
+	return ctx, func() { cancel(nil); r.work.Done() }, nil
 }
 
 // Close closes the files. Run must have returned. Reads that are under way
@@ -168,6 +210,9 @@ func (r *Runner) Degraded() []string {
 	}
 	return names
 }
+
+// Furthest is the greatest ledger number that any part of the process has seen.
+func (r *Runner) Furthest() uint64 { return r.furthest.Load() }
 
 // Saw tells of a ledger number that another part of the process has met, so
 // that the lag of the models is measured against it.
