@@ -39,6 +39,8 @@ var may = []struct{ method, path, who string }{
 	{"POST", "/permits/{permit}/cancel-auto-renewal", "Ro"},
 	{"GET", "/permits/{permit}/history", "Rowdu"},
 	{"GET", "/reviews", "w"},
+	{"GET", "/admin/projections", "a"},
+	{"POST", "/admin/projections/audit/rebuild", "a"},
 	{"POST", "/demo/clock", "a"},
 	{"POST", "/demo/payments", "a"},
 }

@@ -76,6 +76,7 @@ type server struct {
 	audit    audit.Reader
 	metrics  *metrics
 	limiter  *limiter
+	rebuilds rebuilds
 }
 
 // New makes the handler of the whole interface.

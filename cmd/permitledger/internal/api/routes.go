@@ -85,6 +85,9 @@ var table = []route{
 	{method: "GET", path: "/permits/{id}/history", roles: roles(resident, operator, reviewer, disputes, auditor), about: aboutPermit, models: []string{audit.Name}, handle: (*server).history},
 
 	{method: "GET", path: "/reviews", roles: roles(reviewer), models: []string{reviews.Name, accounts.Name}, handle: (*server).queue},
+
+	{method: "GET", path: "/admin/projections", roles: roles(adminRole), handle: (*server).readModels},
+	{method: "POST", path: "/admin/projections/{name}/rebuild", roles: roles(adminRole), body: jsonBody, noRevision: true, handle: (*server).rebuild},
 }
 
 // demoTable is what can be asked only with a simulated clock.
