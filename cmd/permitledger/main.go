@@ -28,6 +28,7 @@ type commandLine struct {
 	Backup  backupCommand  `cmd:"" help:"Copy the whole data folder, also while a service runs on it."`
 	Restore restoreCommand `cmd:"" help:"Bring a backup back into an empty folder."`
 	Council councilCommand `cmd:"" help:"Begin a council's own folder."`
+	Replay  replayCommand  `cmd:"" help:"Read the whole ledger, check every stream against the rules of the domain, and report each violation with its event."`
 	Version versionCommand `cmd:"" help:"Say what this program is."`
 
 	LogFormat string `help:"Form of the log lines on stderr." enum:"text,json" default:"text"`

@@ -14,6 +14,7 @@ import (
 	"permitledger/cmd/permitledger/internal/payments"
 	"permitledger/domain"
 	"permitledger/eventstore"
+	"permitledger/eventstore/vault"
 )
 
 // until is where the tests' histories end.
@@ -45,6 +46,7 @@ type office struct {
 	*desk.Desk
 	clock    *still
 	provider *payments.Simulator
+	keys     *vault.Vault
 	keeper   *keeper
 }
 
@@ -52,7 +54,7 @@ func newOffice(t *testing.T, until time.Time) *office {
 	t.Helper()
 	o := &office{clock: &still{at: demo.Start(until)}}
 	opened := desktest.Open(t, o.clock)
-	o.Desk, o.provider = opened.Desk, opened.Provider
+	o.Desk, o.provider, o.keys = opened.Desk, opened.Provider, opened.Keys
 	o.keeper = newKeeper(o)
 	return o
 }
