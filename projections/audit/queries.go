@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"permitledger/domain"
@@ -26,6 +27,18 @@ type Entry struct {
 	Account    domain.AccountID // empty: about no account
 	Actor      string
 	Role       domain.Role
+}
+
+// InHistory reports whether the event is part of its permit's history: of its
+// life, its payments, its correspondence or its disputes. A slot taken for it
+// and a read of its record are about it, and are not.
+func (e Entry) InHistory() bool {
+	category, _, _ := strings.Cut(e.Stream, "-")
+	switch category {
+	case "permit", "payment", "notice", "dispute":
+		return true
+	}
+	return false
 }
 
 // Reader answers from the index. It is safe for concurrent use.

@@ -38,6 +38,7 @@ var may = []struct{ method, path, who string }{
 	{"POST", "/permits/{permit}/cancel", "Ro"},
 	{"POST", "/permits/{permit}/cancel-auto-renewal", "Ro"},
 	{"GET", "/permits/{permit}/history", "Rowdu"},
+	{"GET", "/audit/events", "u"},
 	{"GET", "/reviews", "w"},
 	{"GET", "/admin/projections", "a"},
 	{"POST", "/admin/projections/audit/rebuild", "a"},

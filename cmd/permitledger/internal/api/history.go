@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"reflect"
 	"strings"
 	"time"
 
@@ -47,7 +46,7 @@ type Item struct {
 	CausationID   *string        `json:"causationId"`
 	Summary       string         `json:"summary"`
 	Data          map[string]any `json:"data"`
-	StateAfter    ItemState      `json:"stateAfter"`
+	StateAfter    *ItemState     `json:"stateAfter"` // null: the event is in no permit's history
 }
 
 // ItemActor is who did it.
@@ -127,7 +126,8 @@ func (req *request) sight() (sight Sight, open string, err error) {
 	return EverythingOpen, open, nil
 }
 
-// HistoryItem shows one event of a permit's history.
+// HistoryItem shows one event, with the permit's state when it is of a permit's
+// history.
 func HistoryItem(c desk.Chronicle, sight Sight) Item {
 	e := c.Event
 	item := Item{
@@ -135,7 +135,11 @@ func HistoryItem(c desk.Chronicle, sight Sight) Item {
 		RecordedAt:    e.RecordedAt.UTC(),
 		Actor:         ItemActor{ID: &e.Actor.ID, Role: e.Actor.Role, Channel: e.Actor.Channel, OnBehalfOf: some(e.Actor.OnBehalfOf)},
 		CorrelationID: some(e.Correlation), CausationID: some(e.Causation),
-		Summary: story.Summary(e.Body), Data: dataOf(e.Body, sight), StateAfter: stateAfter(c.After, sight),
+		Summary: story.Summary(e.Body), Data: dataOf(e.Body, sight),
+	}
+	if c.After.ID != "" {
+		state := stateAfter(c.After, sight)
+		item.StateAfter = &state
 	}
 	if sight == OwnerSight && e.Actor.Role != domain.RoleResident && e.Actor.Role != domain.RoleSystem {
 		item.Actor.ID = nil
@@ -147,7 +151,7 @@ func HistoryItem(c desk.Chronicle, sight Sight) Item {
 // allows.
 func dataOf(body domain.Event, sight Sight) map[string]any {
 	data := members(body)
-	if part, ok := personalPart(body); ok {
+	if part, ok := desk.PersonalPart(body); ok {
 		switch {
 		case part.IsErased():
 			data["personal"] = erasedMark
@@ -161,18 +165,6 @@ func dataOf(body domain.Event, sight Sight) map[string]any {
 		withoutStaff(data)
 	}
 	return data
-}
-
-// personalPart gives the personal part of an event that has one. Only a
-// pointer to an event has the method, because the codec fills the part in.
-func personalPart(body domain.Event) (domain.PersonalPart, bool) {
-	copied := reflect.New(reflect.TypeOf(body))
-	copied.Elem().Set(reflect.ValueOf(body))
-	personal, ok := copied.Interface().(interface{ PersonalPart() domain.PersonalPart })
-	if !ok {
-		return nil, false
-	}
-	return personal.PersonalPart(), true
 }
 
 // members gives a struct as it is written in JSON.

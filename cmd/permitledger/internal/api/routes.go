@@ -84,6 +84,8 @@ var table = []route{
 	{method: "POST", path: "/permits/{id}/cancel-auto-renewal", roles: roles(resident, operator), about: aboutPermit, body: jsonBody, handle: (*server).cancelAutoRenewal},
 	{method: "GET", path: "/permits/{id}/history", roles: roles(resident, operator, reviewer, disputes, auditor), about: aboutPermit, models: []string{audit.Name}, handle: (*server).history},
 
+	{method: "GET", path: "/audit/events", roles: roles(auditor), models: []string{audit.Name}, handle: (*server).auditEvents},
+
 	{method: "GET", path: "/reviews", roles: roles(reviewer), models: []string{reviews.Name, accounts.Name}, handle: (*server).queue},
 
 	{method: "GET", path: "/admin/projections", roles: roles(adminRole), handle: (*server).readModels},

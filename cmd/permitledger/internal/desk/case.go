@@ -85,7 +85,8 @@ type Offer struct {
 }
 
 // Chronicle is one event of a permit's history with the case as it stood
-// after it, at the event's own instant.
+// after it, at the event's own instant. An event of no permit's history comes
+// with a case that has no ID.
 type Chronicle struct {
 	Event  eventstore.Event
 	Ledger uint64 // ledger number; 0 when not yet counted
