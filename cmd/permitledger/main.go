@@ -31,6 +31,8 @@ type commandLine struct {
 	Replay  replayCommand  `cmd:"" help:"Read the whole ledger, check every stream against the rules of the domain, and report each violation with its event."`
 	Version versionCommand `cmd:"" help:"Say what this program is."`
 
+	Projections projectionsCommand `cmd:"" help:"Look after the read models: list, rebuild, verify."`
+
 	LogFormat string `help:"Form of the log lines on stderr." enum:"text,json" default:"text"`
 	LogLevel  string `help:"Least level that is logged." enum:"debug,info,warn,error" default:"info"`
 }

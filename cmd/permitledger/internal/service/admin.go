@@ -32,6 +32,7 @@ const adminStop = 5 * time.Second
 func (s *Service) adminRoutes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /backup", admin(func(ctx context.Context, in BackupRequest) (any, error) { return s.Backup(ctx, in.Dir) }))
+	s.readModelRoutes(mux)
 	return mux
 }
 

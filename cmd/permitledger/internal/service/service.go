@@ -201,11 +201,17 @@ func (s *Service) firstInstant() time.Time {
 func (s *Service) openModels(ctx context.Context) (err error) {
 	s.Runner, err = projections.Open(ctx, projections.Config{
 		Dir: filepath.Join(s.cfg.Data, folder.Projections), Ledger: s.Ledger, Logger: s.cfg.Logger, Registerer: s.Registry,
-	}, accounts.New(s.owner), reviews.New(), due.New(), audit.New())
+	}, models(s.owner)...)
 	if err == nil {
 		s.onClose(s.Runner.Close)
 	}
 	return err
+}
+
+// models is every read model. owner is the name under which they keep whose
+// account it is.
+func models(owner func(subject string) string) []projections.Model {
+	return []projections.Model{accounts.New(owner), reviews.New(), due.New(), audit.New()}
 }
 
 // owner is the name under which read models keep whose account it is.
