@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"permitledger/cmd/permitledger/internal/api"
 	"permitledger/domain"
@@ -48,6 +49,14 @@ type load struct {
 	changed *sync.Cond
 	all     []acknowledged
 	refused int
+	allowed bool // refusals are no fault of the service
+}
+
+// mayRefuse says whether the service may refuse for a reason of its own.
+func (l *load) mayRefuse(may bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.allowed = may
 }
 
 // startLoad sets the writers going. They end with the service or with stop.
@@ -72,7 +81,9 @@ func (l *load) write(ctx context.Context, address string, w int) {
 		case err != nil: // the service has gone, or the test is done
 		case status >= 300:
 			l.refused++
-			l.t.Errorf("%s: %d %s", path, status, answer)
+			if !l.allowed {
+				l.t.Errorf("%s: %d %s", path, status, answer)
+			}
 		default:
 			l.all = append(l.all, acknowledged{path, key, body, answer})
 		}
@@ -128,6 +139,20 @@ func (r *running) terminate() int {
 	}
 	_ = r.cmd.Wait() // the exit code tells
 	return r.cmd.ProcessState.ExitCode()
+}
+
+// refused runs a sub-command that must end with exit code 1 by itself, and
+// gives what it said.
+func refused(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "permitledger", args...)
+	out, err := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("permitledger %v: exit code %d, %v\n%s", args, code, err, out)
+	}
+	return string(out)
 }
 
 // permitledger runs a sub-command to its end, which must be good.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/cmd/permitledger/internal/service"
 	"permitledger/eventstore"
 	"permitledger/eventstore/node"
@@ -36,6 +37,9 @@ func (l *openedLedger) close() {
 func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {
 	if _, err := os.Stat(filepath.Join(f.Data, "keep")); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Data, errNoLedger)
+	}
+	if err := folder.Check(f.Data); err != nil {
+		return nil, err
 	}
 	l := &openedLedger{}
 	defer func() {

@@ -29,6 +29,7 @@ type commandLine struct {
 	Restore restoreCommand `cmd:"" help:"Bring a backup back into an empty folder."`
 	Council councilCommand `cmd:"" help:"Begin a council's own folder."`
 	Replay  replayCommand  `cmd:"" help:"Read the whole ledger, check every stream against the rules of the domain, and report each violation with its event."`
+	Config  configCommand  `cmd:"" help:"Look at what serve would use."`
 	Version versionCommand `cmd:"" help:"Say what this program is."`
 
 	Projections projectionsCommand `cmd:"" help:"Look after the read models: list, rebuild, verify."`

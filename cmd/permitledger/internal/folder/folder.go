@@ -19,6 +19,10 @@ import (
 // when an older program could no longer use a folder, and only then.
 const Format = 1
 
+// leastRoom is how much must be free for a service to start: two of the tables
+// that the store keeps in memory.
+const leastRoom = 32 << 20
+
 // What lies in a data folder.
 const (
 	Log         = "log"         // the embedded node's store
@@ -83,7 +87,7 @@ func Prepare(data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
-	if err := Check(data); err != nil {
+	if err := errors.Join(Check(data), checkRoom(data)); err != nil {
 		return err
 	}
 	path := filepath.Join(data, FormatFile)

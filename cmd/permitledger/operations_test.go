@@ -1,0 +1,118 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// contains fails unless what a command said has all of these in it.
+func contains(t *testing.T, said string, wants ...string) {
+	t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not say %q:\n%s", want, said)
+		}
+	}
+}
+
+// What serve refuses it refuses with the next step, and config check says the
+// same before.
+func TestWhatServeRefuses(t *testing.T) {
+	dir := place(t)
+	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
+	both := func(data string, wants ...string) {
+		t.Helper()
+		contains(t, refused(t, serveArgs(t, data)...), wants...)
+		contains(t, refused(t, "config", "check", "--data", data, "--listen", "127.0.0.1:0"), wants...)
+	}
+	r := launch(t, serveArgs(t, one)...)
+	contains(t, refused(t, serveArgs(t, one)...), "in use by another process", "Stop that one first")
+	contains(t, permitledger(t, "config", "check", "--data", one), "a service runs on it")
+	r.terminate()
+	r = launch(t, serveArgs(t, two)...)
+	r.terminate()
+	contains(t, permitledger(t, "config", "check", "--data", one, "--listen", "127.0.0.1:0", "--json"), `"ok": true`, `"from": "flag"`)
+
+	for _, part := range []string{"keep", "log"} { // two has the keys of one, then also another log than its own
+		if err := os.RemoveAll(filepath.Join(two, part)); err != nil {
+			t.Fatal(err)
+		}
+		if part == "keep" {
+			if err := os.CopyFS(filepath.Join(two, "keep"), os.DirFS(filepath.Join(one, "keep"))); err != nil {
+				t.Fatal(err)
+			}
+			both(two, "the log belongs to vault", "restore the keep folder that goes with this log")
+		}
+	}
+	contains(t, refused(t, serveArgs(t, two)...), "the log is empty, but the keys belong to a ledger with a history")
+
+	if err := os.WriteFile(filepath.Join(one, "format"), []byte("2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	both(one, "written by a newer version", "restore a backup from before the upgrade")
+	contains(t, refused(t, "history", "P-7K4M-9QXD-3F", "--data", one), "written by a newer version")
+	both(filepath.Join(dir, strings.Repeat("long", 30)), "too long for a unix socket", "the system allows", "choose a shorter --data")
+}
+
+// A backup that is not whole or not as it was is refused, and nothing is ever
+// written over.
+func TestWhatRestoreRefuses(t *testing.T) {
+	dir := place(t)
+	data, copied := filepath.Join(dir, "data"), filepath.Join(dir, "backup")
+	r := launch(t, serveArgs(t, data)...)
+	startLoad(t, r, 2).reach(4)
+	r.terminate()
+	contains(t, refused(t, "backup", filepath.Join(data, "inside"), "--data", data), "lies in the data folder itself")
+	contains(t, permitledger(t, "backup", copied, "--data", data), "every event up to number")
+	contains(t, refused(t, "backup", copied, "--data", data), "not empty")
+	contains(t, refused(t, "restore", copied, "--data", data), "not empty")
+	contains(t, refused(t, "backup", filepath.Join(dir, "none"), "--data", filepath.Join(dir, "nowhere")), "there is no ledger here")
+
+	pepper := filepath.Join(copied, "keep", "pepper")
+	good, err := os.ReadFile(pepper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(pepper, append(good[:len(good)-1], good[len(good)-1]^1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	half := filepath.Join(dir, "half")
+	contains(t, refused(t, "restore", copied, "--data", half), "the backup is damaged", "keep/pepper", "use another backup")
+	contains(t, refused(t, serveArgs(t, half)...), "was not finished", "empty the folder and restore again")
+	if err := os.Remove(pepper); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, refused(t, "restore", copied, "--data", filepath.Join(dir, "third")), "keep/pepper is missing")
+	if err := os.Remove(filepath.Join(copied, "manifest.json")); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, refused(t, "restore", copied, "--data", filepath.Join(dir, "fourth")), "no complete backup", "take another backup")
+}
+
+// The sample council is a beginning: what it writes is in order, and what is
+// then wrong in it is told all at once.
+func TestACouncilsOwnFolder(t *testing.T) {
+	dir := place(t)
+	own := filepath.Join(dir, "council")
+	check := []string{"config", "check", "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--council", own}
+	permitledger(t, "council", "init", own)
+	contains(t, refused(t, "council", "init", own), "not empty")
+	contains(t, permitledger(t, check...), "properties: ")
+	f, err := os.OpenFile(filepath.Join(own, "gazetteer.csv"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("rubbish\nmore\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, refused(t, append(check, "--tokens", filepath.Join(own, "policy.json"))...),
+		"gazetteer.csv:2185", "gazetteer.csv:2186", "tokens file", "serve would refuse")
+	if _, err := os.Stat(filepath.Join(dir, "data")); err == nil {
+		t.Error("config check made the data folder")
+	}
+}
