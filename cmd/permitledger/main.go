@@ -30,6 +30,7 @@ type commandLine struct {
 	Council councilCommand `cmd:"" help:"Begin a council's own folder."`
 	Replay  replayCommand  `cmd:"" help:"Read the whole ledger, check every stream against the rules of the domain, and report each violation with its event."`
 	Config  configCommand  `cmd:"" help:"Look at what serve would use."`
+	Catalog catalogCommand `cmd:"" help:"Describe every type of event: what it means, its JSON Schema, an example, what in it is personal."`
 	Version versionCommand `cmd:"" help:"Say what this program is."`
 
 	Projections projectionsCommand `cmd:"" help:"Look after the read models: list, rebuild, verify."`
