@@ -47,7 +47,7 @@ func (s *server) admit(req *request) error {
 		return bad("id", "An id is a UUID in lower case.")
 	}
 	switch req.route.about {
-	case aboutAccount:
+	case aboutAccount, aboutInvited:
 		req.accountID = domain.AccountID(id)
 	case aboutPermit:
 		req.permitID = domain.PermitID(id)
@@ -61,7 +61,7 @@ func (s *server) admit(req *request) error {
 	if err != nil {
 		return err
 	}
-	if req.caller.role == domain.RoleResident && !account.State.Owns(req.caller.subject) {
+	if req.caller.role == domain.RoleResident && req.route.about != aboutInvited && !account.State.Owns(req.caller.subject) {
 		return errNotFound
 	}
 	if !may {

@@ -24,16 +24,18 @@ import (
 	"permitledger/domain/property"
 	"permitledger/eventstore"
 	"permitledger/projections"
+	"permitledger/projections/access"
 	"permitledger/projections/accounts"
 	"permitledger/projections/audit"
 	"permitledger/projections/reviews"
+	"permitledger/projections/search"
 )
 
 // Config is what the interface works with.
 type Config struct {
 	// Desk takes the commands and folds what is read from streams. Needed.
 	Desk *desk.Desk
-	// Runner has the read models accounts, reviews and audit, which the lists,
+	// Runner has the read models accounts, reviews, search, access and audit, which the lists,
 	// Min-Position and /readyz are answered from. Needed.
 	Runner *projections.Runner
 	// Tokens says who may call, and in which role.
@@ -73,6 +75,8 @@ type server struct {
 	Config
 	accounts accounts.Reader
 	reviews  reviews.Reader
+	people   search.Reader
+	looks    access.Reader
 	audit    audit.Reader
 	metrics  *metrics
 	limiter  *limiter
@@ -92,6 +96,8 @@ func New(cfg Config) http.Handler {
 		Config:   cfg,
 		accounts: accounts.NewReader(cfg.Runner.Projection(accounts.Name), owner),
 		reviews:  reviews.NewReader(cfg.Runner.Projection(reviews.Name)),
+		people:   search.NewReader(cfg.Runner.Projection(search.Name)),
+		looks:    access.NewReader(cfg.Runner.Projection(access.Name)),
 		audit:    audit.NewReader(cfg.Runner.Projection(audit.Name)),
 		metrics:  newMetrics(cfg.Registry),
 		limiter:  newLimiter(cfg.Limits),

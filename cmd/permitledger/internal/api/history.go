@@ -84,6 +84,7 @@ func (s *server) history(req *request) (answer, error) {
 	if _, _, err := req.page(); err != nil {
 		return answer{}, err // before the reading is recorded
 	}
+	req.recorded = open != "" // with the reason
 	tale, err := s.Desk.Chronicle(req.Context(), req.reading(), req.permitID, open)
 	if err != nil {
 		return answer{}, err

@@ -25,9 +25,11 @@ import (
 	"permitledger/domain"
 	"permitledger/eventstore"
 	"permitledger/projections"
+	"permitledger/projections/access"
 	"permitledger/projections/accounts"
 	"permitledger/projections/audit"
 	"permitledger/projections/reviews"
+	"permitledger/projections/search"
 )
 
 // opening is when a test's clock begins: a Monday morning in London.
@@ -65,7 +67,7 @@ func newHouse(t testing.TB, change ...func(*api.Config)) *house {
 	opened := desktest.Open(t, h.clock)
 	h.desk = opened.Desk
 	owner := func(subject string) string { return desk.OwnerKey(opened.Pepper, subject) }
-	runner, err := projections.Open(ctx, projections.Config{Ledger: opened.Ledger}, accounts.New(owner), reviews.New(), audit.New())
+	runner, err := projections.Open(ctx, projections.Config{Ledger: opened.Ledger}, accounts.New(owner), reviews.New(), search.New(), access.New(), audit.New())
 	must(t, err)
 	running, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)

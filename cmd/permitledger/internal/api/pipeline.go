@@ -80,7 +80,11 @@ func (s *server) answer(w http.ResponseWriter, req *request) (answer, error) {
 	} else if err := s.await(req); err != nil {
 		return answer{}, err
 	}
-	return req.route.handle(s, req)
+	a, err := req.route.handle(s, req)
+	if err == nil {
+		err = s.record(req)
+	}
+	return a, err
 }
 
 // waitFor is how long a read waits for what it was asked to have seen.

@@ -32,6 +32,7 @@ type request struct {
 	permitID  domain.PermitID
 	found     desk.Case // the permit as it stood then
 	account   desk.Account
+	recorded  bool // that staff read it, by the handler itself
 
 	mediaType string    // of the body
 	raw       []byte    // the body, whole

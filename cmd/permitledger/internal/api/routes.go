@@ -7,9 +7,12 @@ import (
 	"github.com/gorilla/mux"
 
 	"permitledger/domain"
+	looked "permitledger/domain/access"
+	"permitledger/projections/access"
 	"permitledger/projections/accounts"
 	"permitledger/projections/audit"
 	"permitledger/projections/reviews"
+	"permitledger/projections/search"
 )
 
 // The roles, short for the table.
@@ -28,6 +31,7 @@ type about int
 const (
 	aboutNothing about = iota
 	aboutAccount
+	aboutInvited // an account that the caller need not own: an invitation in the body decides
 	aboutPermit
 )
 
@@ -46,6 +50,9 @@ type route struct {
 	// models are the read models that it is answered from, empty for what is
 	// answered from streams.
 	models []string
+	// reads is what of a person's record it shows, which is recorded when staff
+	// read it; empty where nothing is shown or the desk records it itself.
+	reads  string
 	handle func(*server, *request) (answer, error)
 }
 
@@ -63,14 +70,17 @@ var table = []route{
 
 	{method: "POST", path: "/accounts", roles: roles(resident, operator), body: jsonBody, noRevision: true, handle: (*server).openAccount},
 	{method: "GET", path: "/accounts", roles: roles(resident), models: []string{accounts.Name}, handle: (*server).ownAccounts},
-	{method: "GET", path: "/accounts/{id}", roles: roles(resident, operator, reviewer, disputes), about: aboutAccount, handle: (*server).account},
+	{method: "GET", path: "/accounts/{id}", roles: roles(resident, operator, reviewer, disputes), about: aboutAccount, reads: looked.ReadAccount, handle: (*server).account},
 	{method: "POST", path: "/accounts/{id}/change-details", roles: roles(resident, operator), about: aboutAccount, body: jsonBody, handle: (*server).changeDetails},
+	{method: "POST", path: "/accounts/{id}/invite", roles: roles(operator), about: aboutAccount, body: jsonBody, handle: (*server).invite},
+	{method: "POST", path: "/accounts/{id}/claim", roles: roles(resident), about: aboutInvited, body: jsonBody, noRevision: true, handle: (*server).claim},
+	{method: "GET", path: "/accounts/{id}/access", roles: roles(resident, auditor), about: aboutAccount, models: []string{access.Name}, handle: (*server).whoLooked},
 	{method: "POST", path: "/accounts/{id}/evidence", roles: roles(resident, operator), about: aboutAccount, body: documentBody, handle: (*server).upload},
 	{method: "GET", path: "/accounts/{id}/evidence/{sha256}", roles: roles(resident, reviewer, disputes, auditor), about: aboutAccount, handle: (*server).document},
 	{method: "POST", path: "/accounts/{id}/permits", roles: roles(resident, operator), about: aboutAccount, body: jsonBody, noRevision: true, handle: (*server).apply},
-	{method: "GET", path: "/accounts/{id}/permits", roles: roles(resident, operator, reviewer), about: aboutAccount, models: []string{accounts.Name}, handle: (*server).accountView},
+	{method: "GET", path: "/accounts/{id}/permits", roles: roles(resident, operator, reviewer), about: aboutAccount, models: []string{accounts.Name}, reads: looked.ReadAccountPermits, handle: (*server).accountView},
 
-	{method: "GET", path: "/permits/{id}", roles: roles(resident, operator, reviewer, disputes, auditor), about: aboutPermit, handle: (*server).permit},
+	{method: "GET", path: "/permits/{id}", roles: roles(resident, operator, reviewer, disputes, auditor), about: aboutPermit, reads: looked.ReadPermit, handle: (*server).permit},
 	{method: "POST", path: "/permits/{id}/approve", roles: roles(reviewer), about: aboutPermit, body: jsonBody, handle: (*server).approve},
 	{method: "POST", path: "/permits/{id}/reject", roles: roles(reviewer), about: aboutPermit, body: jsonBody, handle: (*server).reject},
 	{method: "POST", path: "/permits/{id}/withdraw", roles: roles(reviewer), about: aboutPermit, body: jsonBody, handle: (*server).withdraw},
@@ -82,8 +92,9 @@ var table = []route{
 	{method: "POST", path: "/permits/{id}/change-address", roles: roles(operator, reviewer), about: aboutPermit, body: jsonBody, handle: (*server).changeAddress},
 	{method: "POST", path: "/permits/{id}/cancel", roles: roles(resident, operator), about: aboutPermit, body: jsonBody, handle: (*server).cancel},
 	{method: "POST", path: "/permits/{id}/cancel-auto-renewal", roles: roles(resident, operator), about: aboutPermit, body: jsonBody, handle: (*server).cancelAutoRenewal},
-	{method: "GET", path: "/permits/{id}/history", roles: roles(resident, operator, reviewer, disputes, auditor), about: aboutPermit, models: []string{audit.Name}, handle: (*server).history},
+	{method: "GET", path: "/permits/{id}/history", roles: roles(resident, operator, reviewer, disputes, auditor), about: aboutPermit, models: []string{audit.Name}, reads: looked.ReadHistory, handle: (*server).history},
 
+	{method: "GET", path: "/search", roles: roles(operator, reviewer, disputes), models: []string{search.Name}, handle: (*server).findPeople},
 	{method: "GET", path: "/audit/events", roles: roles(auditor), models: []string{audit.Name}, handle: (*server).auditEvents},
 
 	{method: "GET", path: "/reviews", roles: roles(reviewer), models: []string{reviews.Name, accounts.Name}, handle: (*server).queue},

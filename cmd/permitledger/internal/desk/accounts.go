@@ -68,7 +68,7 @@ func (d *Desk) Document(ctx context.Context, c Call, id domain.AccountID, sum st
 	if err != nil {
 		return Document{}, asNotFound(err)
 	}
-	read := access.RecordRead{Account: id, What: "document", SHA256: sum}
+	read := access.RecordRead{Account: id, What: access.ReadDocument, SHA256: sum}
 	if err := d.recordRead(ctx, c, read); err != nil {
 		return Document{}, err
 	}

@@ -51,16 +51,19 @@ type Config struct {
 	Ledger    *eventstore.Ledger
 	Gateway   Gateway
 	Documents *documents.Store
+	Mailer    Mailer
 	Clock     Clock
 	Pepper    []byte // secret of the keyed hashes: command ids, property streams, owners
 	Logger    *slog.Logger
 }
 
 // Desk gives the commands. It is safe for concurrent use and keeps nothing
-// but the published rules, which Publish replaces as a whole.
+// but the published rules, which Publish replaces as a whole, and what it may
+// forget.
 type Desk struct {
 	Config
-	book atomic.Pointer[policy.Book]
+	book   atomic.Pointer[policy.Book]
+	looked lookedToday
 }
 
 // New makes a desk that knows no published rules yet: see Publish.

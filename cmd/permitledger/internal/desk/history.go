@@ -24,7 +24,7 @@ func (d *Desk) Chronicle(ctx context.Context, c Call, id domain.PermitID, open s
 		return nil, ErrNotFound
 	}
 	if applied, ok := events[0].Body.(permit.Applied); ok && open != "" {
-		read := access.RecordRead{Account: applied.Account, Permit: id, What: "history-opened",
+		read := access.RecordRead{Account: applied.Account, Permit: id, What: access.ReadHistoryOpened,
 			Personal: domain.PersonalOf(access.ReadPersonal{Reason: open})}
 		if err := d.recordRead(ctx, c, read); err != nil {
 			return nil, err

@@ -103,7 +103,7 @@ func TestEdgesPathsAndMethods(t *testing.T) {
 	p := "/permits/" + id
 	var edges []edge
 	for _, path := range []string{"", "/", "/nothing", "/permits", "/permits/", p + "/", p + "/bogus", p + "/history/", "/Permits/" + id, "//permits/" + id,
-		"/permits//" + id, "/permits/../permits/" + id, p + "%2Fhistory", p + "%2fhistory", "/permits%2F" + id, "/search?q=a", "/feed"} {
+		"/permits//" + id, "/permits/../permits/" + id, p + "%2Fhistory", p + "%2fhistory", "/permits%2F" + id, "/searches?q=a", "/feed"} {
 		edges = append(edges, edge{name: "no such path " + path, by: "rita", path: path, status: 404})
 	}
 	for _, name := range []string{strings.ToUpper(id), strings.ReplaceAll(id, "-", ""), "{" + id + "}", id + "%20", "%00", "%ff", "P-7K4M-9QXD-3F", strings.Repeat("x", 300)} {

@@ -25,16 +25,19 @@ import (
 	"permitledger/cmd/permitledger/internal/desk"
 	"permitledger/cmd/permitledger/internal/documents"
 	"permitledger/cmd/permitledger/internal/folder"
+	"permitledger/cmd/permitledger/internal/outbox"
 	"permitledger/cmd/permitledger/internal/payments"
 	"permitledger/cmd/permitledger/internal/reactors"
 	"permitledger/eventstore"
 	"permitledger/eventstore/node"
 	"permitledger/eventstore/vault"
 	"permitledger/projections"
+	"permitledger/projections/access"
 	"permitledger/projections/accounts"
 	"permitledger/projections/audit"
 	"permitledger/projections/due"
 	"permitledger/projections/reviews"
+	"permitledger/projections/search"
 )
 
 // Config is what an operator chooses.
@@ -211,7 +214,7 @@ func (s *Service) openModels(ctx context.Context) (err error) {
 // models is every read model. owner is the name under which they keep whose
 // account it is.
 func models(owner func(subject string) string) []projections.Model {
-	return []projections.Model{accounts.New(owner), reviews.New(), due.New(), audit.New()}
+	return []projections.Model{accounts.New(owner), reviews.New(), due.New(), search.New(), access.New(), audit.New()}
 }
 
 // owner is the name under which read models keep whose account it is.
@@ -223,7 +226,11 @@ func (s *Service) openDesk(ctx context.Context) (err error) {
 		return err
 	}
 	s.onClose(s.provider.Close)
-	s.Desk = desk.New(desk.Config{Ledger: s.Ledger, Gateway: s.provider, Documents: s.papers, Clock: s.clock,
+	mail, err := outbox.Open(filepath.Join(s.cfg.Data, "outbox"))
+	if err != nil {
+		return err
+	}
+	s.Desk = desk.New(desk.Config{Ledger: s.Ledger, Gateway: s.provider, Documents: s.papers, Mailer: mail, Clock: s.clock,
 		Pepper: s.vault.Pepper(), Logger: s.cfg.Logger})
 	if err := s.publish(ctx); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"permitledger/cmd/permitledger/council"
 	"permitledger/cmd/permitledger/internal/desk"
 	"permitledger/cmd/permitledger/internal/documents"
+	"permitledger/cmd/permitledger/internal/outbox"
 	"permitledger/cmd/permitledger/internal/payments"
 	"permitledger/cmd/permitledger/internal/publish"
 	"permitledger/eventstore"
@@ -44,9 +45,11 @@ func Open(t testing.TB, clock desk.Clock) *Office {
 	provider, err := payments.Open(filepath.Join(t.TempDir(), "provider.db"))
 	must(t, err)
 	t.Cleanup(func() { _ = provider.Close() })
+	mail, err := outbox.Open(t.TempDir())
+	must(t, err)
 	o := &Office{Provider: provider, Keys: keys, Desk: desk.New(desk.Config{
 		Ledger:  eventstore.NewLedger(store, eventstore.NewCodec(keys)),
-		Gateway: provider, Documents: papers, Clock: clock, Pepper: keys.Pepper()})}
+		Gateway: provider, Documents: papers, Mailer: mail, Clock: clock, Pepper: keys.Pepper()})}
 	folder, err := publish.Read(council.Sample())
 	must(t, err)
 	must(t, o.Publish(ctx, folder))
