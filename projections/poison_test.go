@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"permitledger/domain/account"
 	"permitledger/domain/ledger"
 	"permitledger/projections"
@@ -46,15 +48,19 @@ func TestGarbageStopsOnlyWhoFollowsIt(t *testing.T) {
 	other := newTally("other")
 	other.follows = []string{"ledger-"}
 	var out bytes.Buffer
+	reg := prometheus.NewRegistry()
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	r := projectiontest.Run(t, projections.Config{
-		Ledger: log.Ledger, Logger: slog.New(slog.NewTextHandler(&out, nil)), Now: func() time.Time { return since },
+		Ledger: log.Ledger, Logger: slog.New(slog.NewTextHandler(&out, nil)), Now: func() time.Time { return since }, Registerer: reg,
 	}, newTally("tally"), other)
 
 	s := projectiontest.WaitState(t, r.Projection("tally"), projections.Stopped)
 	if s.Ledger != 3 || s.Error == nil || s.Error.Ledger != 4 || s.Error.Type != account.TypeDocumentUploaded ||
 		s.Error.Stream != "account-9" || s.Error.EventID == "" || !s.Error.Since.Equal(since) || s.Error.Err == nil {
 		t.Errorf("%+v, %+v", s, s.Error)
+	}
+	if told := gather(t, reg); told["permitledger_projection_stopped_since_seconds"] != float64(since.Unix()) {
+		t.Errorf("metrics: %v", told)
 	}
 	if n := count(t, r.Projection("tally"), `SELECT count(*) FROM seen`); n != 3 {
 		t.Errorf("kept %d events before the garbage, want 3", n)

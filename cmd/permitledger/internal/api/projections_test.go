@@ -2,11 +2,15 @@ package api_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"permitledger/cmd/permitledger/internal/api"
+	"permitledger/eventstore"
 	"permitledger/projections"
 )
 
@@ -38,4 +42,45 @@ func TestRebuildingAReadModel(t *testing.T) {
 	}
 	h.post("ada", "/api/v1/admin/projections/nothing/rebuild", map[string]any{}).want(404)
 	h.get("alex", "/api/v1/accounts").want(200)
+}
+
+// An event that cannot be read stops the read models that meet it, and no
+// other; what is stopped, by what and since when is told wherever one looks.
+func TestAStoppedReadModelIsTold(t *testing.T) {
+	var runner *projections.Runner
+	h := newHouse(t, func(c *api.Config) { runner = c.Runner })
+	garbage := eventstore.Proposed{ID: uuid.New(), Type: "InformationRequested", Data: []byte("{"), Metadata: []byte("garbage")}
+	if _, err := h.desk.Ledger.Store().Append(t.Context(), "notice-"+uuid.NewString(), eventstore.NoStream(), []eventstore.Proposed{garbage}); err != nil {
+		t.Fatal(err)
+	}
+	p := runner.Projection("accounts")
+	for changed := p.Changed(); p.Status().State != projections.Stopped; changed = p.Changed() {
+		select {
+		case <-changed:
+		case <-time.After(30 * time.Second):
+			t.Fatal("it is not stopped")
+		}
+	}
+	e := p.Status().Error
+	number := strconv.FormatUint(e.Ledger, 10)
+	ready := h.get("", "/readyz").want(200)
+	for _, part := range []string{`"degraded"`, "accounts is stopped since " + e.Since.UTC().Format(time.RFC3339), garbage.ID.String(), "ledger number " + number} {
+		if !strings.Contains(string(ready.raw), part) {
+			t.Errorf("/readyz does not say %s: %s", part, ready.raw)
+		}
+	}
+	list := h.get("ada", "/api/v1/admin/projections").want(200)
+	if list.at("items.0.state") != "stopped" || list.text("items.0.stopped.eventId") != garbage.ID.String() || list.at("items.0.stopped.ledger") != float64(e.Ledger) {
+		t.Errorf("%s", list.raw)
+	}
+	h.get("alex", "/api/v1/accounts").want(503)
+	h.get("alex", "/api/v1/properties?postcode=LE11+1AA").want(200)
+
+	// A rebuild meets the same event: it fails, and the old file is as it was.
+	h.post("ada", "/api/v1/admin/projections/accounts/rebuild", map[string]any{}).want(202)
+	<-p.Status().Rebuild.Done()
+	list = h.get("ada", "/api/v1/admin/projections").want(200)
+	if list.at("items.0.rebuild.state") != "failed" || !strings.Contains(list.text("items.0.rebuild.error"), garbage.ID.String()) || list.at("items.0.state") != "stopped" {
+		t.Errorf("%s", list.raw)
+	}
 }
