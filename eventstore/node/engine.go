@@ -151,10 +151,25 @@ func (e *engine) checkpoint(dir string) error {
 	return e.db.Checkpoint(dir, pebble.WithFlushedWAL())
 }
 
-// close leaves everything in tables, so that the next start has no log to
-// replay.
+// flushTime is how long closing waits for the tables to be written. Pebble
+// tries for ever, and on a full disk that is what it would take.
+const flushTime = 10 * time.Second
+
+// close leaves everything in tables where it can, so that the next start has
+// no log to replay. Where it cannot nothing is lost: what was acknowledged is
+// in the log already.
 func (e *engine) close() error {
-	return errors.Join(e.db.Flush(), e.db.Close(), e.witness.close())
+	flushed, err := e.db.AsyncFlush()
+	if err == nil {
+		late := time.NewTimer(flushTime)
+		defer late.Stop()
+		select {
+		case <-flushed:
+		case <-late.C:
+			err = errors.New("the tables could not be written in time; the next start makes up for it")
+		}
+	}
+	return errors.Join(err, e.db.Close(), e.witness.close())
 }
 
 // batch collects the records of one commit.
