@@ -13,6 +13,7 @@ import (
 	"permitledger/cmd/permitledger/internal/api"
 	"permitledger/cmd/permitledger/internal/desk"
 	"permitledger/domain"
+	"permitledger/domain/notice"
 	"permitledger/domain/permit"
 	"permitledger/eventstore"
 	"permitledger/projections/story"
@@ -144,7 +145,7 @@ func printHistory(w io.Writer, id domain.PermitID, tale []desk.Chronicle) error 
 		fmt.Fprintf(&b, "    %s\n", story.Summary(e.Body))
 		fmt.Fprintf(&b, "    by %s\n", actorWords(e.Actor))
 		for _, line := range words(e.Body) {
-			fmt.Fprintf(&b, "    “%s”\n", line)
+			fmt.Fprintf(&b, "    %s\n", line)
 		}
 		fmt.Fprintf(&b, "    → %s\n", stateWords(c.After))
 	}
@@ -152,40 +153,97 @@ func printHistory(w io.Writer, id domain.PermitID, tale []desk.Chronicle) error 
 	return err
 }
 
+// actorWords says who acted, in which role, how they were reached and for whom.
 func actorWords(a domain.Actor) string {
 	if a.Role == domain.RoleSystem {
 		return "the ledger itself"
 	}
-	s := fmt.Sprintf("%s %s, by %s", a.Role, a.ID, a.Channel)
+	s := fmt.Sprintf("%s %s, %s", a.Role, a.ID, channelWords(a.Channel))
 	if a.OnBehalfOf != "" {
 		s += fmt.Sprintf(", on behalf of account %s", a.OnBehalfOf)
 	}
 	return s
 }
 
-// words are the sentences that a person typed into a decision.
+func channelWords(c domain.Channel) string {
+	switch c {
+	case domain.ChannelWeb:
+		return "on the web pages"
+	case domain.ChannelPhone:
+		return "asked by telephone"
+	case domain.ChannelEmail:
+		return "asked by e-mail"
+	case domain.ChannelPost:
+		return "asked by post"
+	}
+	return "through the " + strings.ToUpper(string(c))
+}
+
+// words are what an event says beside its summary once its personal part is
+// open: what was changed from what to what, and the sentences that a person
+// typed.
 func words(e domain.Event) []string {
-	var w domain.DecisionWords
 	switch e := e.(type) {
 	case permit.Approved:
-		w = e.Personal.Value
+		return decisionWords(e.Personal.Value)
 	case permit.Rejected:
-		w = e.Personal.Value
+		return decisionWords(e.Personal.Value)
+	case permit.VehicleChanged:
+		if v := e.Personal.Value; !e.Personal.Erased {
+			return []string{fmt.Sprintf("from %s to %s", v.From.Mark, v.To.Mark)}
+		}
+	case permit.AddressChanged:
+		if v := e.Personal.Value; !e.Personal.Erased {
+			return []string{fmt.Sprintf("from %s to %s", addressWords(v.From), addressWords(v.To))}
+		}
 	case permit.Cancelled:
-		if e.Personal.Value.Words != "" {
-			return []string{e.Personal.Value.Words}
+		lines := inQuotes("reason given: ", e.Personal.Value.Words)
+		if d := e.Personal.Value.Decision; d != nil {
+			lines = append(lines, decisionWords(*d)...)
 		}
-		if e.Personal.Value.Decision != nil {
-			w = *e.Personal.Value.Decision
-		}
+		return lines
+	case notice.InformationRequested:
+		return inQuotes("asked for: ", e.Personal.Value.What)
+	case notice.InformationSupplied:
+		return inQuotes("note: ", e.Personal.Value.Note)
 	}
+	return nil
+}
+
+func decisionWords(w domain.DecisionWords) []string {
 	var lines []string
-	for _, line := range append(w.Reasons, w.Told) {
-		if line != "" {
-			lines = append(lines, line)
+	for _, c := range w.Considered {
+		what := c.Check
+		if c.Evidence != "" {
+			what = fmt.Sprintf("document %.12s…", c.Evidence)
+		}
+		line := fmt.Sprintf("considered: %s: %s", what, c.Result)
+		if c.Note != "" {
+			line += fmt.Sprintf(" (note: “%s”)", c.Note)
+		}
+		lines = append(lines, line)
+	}
+	for _, check := range w.NotChecked {
+		lines = append(lines, "not checked: "+check)
+	}
+	lines = append(lines, inQuotes("reason: ", w.Reasons...)...)
+	lines = append(lines, inQuotes("condition: ", w.Conditions...)...)
+	return append(lines, inQuotes("the resident was told: ", w.Told)...)
+}
+
+// inQuotes quotes the sentences that are there.
+func inQuotes(what string, sentences ...string) []string {
+	var lines []string
+	for _, s := range sentences {
+		if s != "" {
+			lines = append(lines, what+"“"+s+"”")
 		}
 	}
 	return lines
+}
+
+func addressWords(p domain.Property) string {
+	return fmt.Sprintf("%s %s, %s", p.House, p.Street, p.Postcode)
 }
 
 func stateWords(cs desk.Case) string {
@@ -197,7 +255,7 @@ func stateWords(cs desk.Case) string {
 	if p.Erased {
 		parts = append(parts, "personal data erased")
 	} else {
-		parts = append(parts, fmt.Sprintf("vehicle %s at %s %s, %s", p.Vehicle.Mark, p.Property.House, p.Property.Street, p.Property.Postcode))
+		parts = append(parts, fmt.Sprintf("vehicle %s at %s", p.Vehicle.Mark, addressWords(p.Property)))
 	}
 	if cs.Payment != nil {
 		parts = append(parts, "payment "+string(cs.Payment.Status(cs.At)))

@@ -29,7 +29,7 @@ import (
 // Name is the name of the read model.
 const Name = "audit"
 
-const version = 2
+const version = 3
 
 //go:embed schema.sql
 var schema string

@@ -35,9 +35,9 @@ func Summary(e domain.Event) string {
 	case property.SlotTaken:
 		return ofSlot(e)
 	case notice.InformationRequested:
-		return fmt.Sprintf("The council asked for more information by %s.", day(e.By))
+		return fmt.Sprintf("The council asked the resident for more information, to be sent by %s; the application waits.", day(e.By))
 	case notice.InformationSupplied:
-		return "Information was supplied" + documents(e.Evidence) + "."
+		return "The resident sent more information" + documents(e.Evidence) + "; the application is with the council again."
 	case access.RecordRead:
 		return ofRead(e)
 	case access.PeopleSearched:
@@ -61,7 +61,7 @@ func ofPermit(e permit.Event) string {
 	case permit.Approved:
 		return fmt.Sprintf("Approved %s: valid from %s to %s.", basis(e.Decision), day(e.FirstDay), day(e.LastDay))
 	case permit.Rejected:
-		return fmt.Sprintf("Rejected %s: %s. The hold is to be released.", basis(e.Decision), reasons(e.Decision))
+		return fmt.Sprintf("Rejected %s: %s. Any money that is held goes back to the payer.", basis(e.Decision), reasons(e.Decision))
 	case permit.Renewed:
 		how := "Renewed"
 		if e.Automatic {
@@ -70,7 +70,7 @@ func ofPermit(e permit.Event) string {
 		return fmt.Sprintf("%s for %s: term %d from %s to %s, at %s (tariff %s), %s.", how, months(e.Months),
 			e.Term, day(e.FirstDay), day(e.LastDay), e.Price, e.TariffVersion, autoRenewal(e.AutoRenewal))
 	case permit.VehicleChanged:
-		return "The permit was moved to another vehicle."
+		return fmt.Sprintf("The permit was moved to another vehicle with effect from %s%s.", day(domain.DateOf(e.EffectiveAt)), documents(e.Evidence))
 	case permit.AddressChanged:
 		return fmt.Sprintf("The permit was moved to another address in zone %s%s.", e.Zone, documents(e.Evidence))
 	case permit.Cancelled:
@@ -94,32 +94,32 @@ func ofCancelled(e permit.Cancelled) string {
 		}
 		return fmt.Sprintf("Withdrawn by the council with effect from %s%s; %s.", day(domain.DateOf(e.EffectiveAt)), why, refund)
 	case permit.CancelledUnpaid:
-		return "The application was withdrawn because it was never paid for."
+		return "The application was withdrawn because it was not paid for in time."
 	case permit.CancelledHoldLapsed:
 		return "The application was withdrawn because its payment lapsed and was not made again."
 	}
-	return fmt.Sprintf("Cancelled by the holder; %s.", refund)
+	return fmt.Sprintf("Cancelled at the holder's wish with effect from %s; %s.", day(domain.DateOf(e.EffectiveAt)), refund)
 }
 
 func ofPayment(e payment.Event) string {
 	switch e := e.(type) {
 	case payment.PaymentRequested:
-		return fmt.Sprintf("%s was asked for (%s), attempt %d for term %d.", e.Amount, mode(e.Mode), e.Attempt, e.Term)
+		return fmt.Sprintf("%s was asked for, %s (term %d, attempt %d).", e.Amount, mode(e.Mode), e.Term, e.Attempt)
 	case payment.PaymentAwaited:
 		return "The payer has to finish the payment at the provider's page."
 	case payment.PaymentAuthorised:
-		return fmt.Sprintf("The money is held until %s and not yet taken.", e.HoldEndsAt.Format("2 January 2006 15:04 MST"))
+		return fmt.Sprintf("The payer's bank holds the money until %s; nothing is taken yet.", e.HoldEndsAt.Format("2 January 2006 15:04 MST"))
 	case payment.PaymentCaptured:
-		return fmt.Sprintf("%s was taken.", e.Amount)
+		return fmt.Sprintf("%s was taken from the payer.", e.Amount)
 	case payment.PaymentReleased:
-		return "The held money was given back."
+		return "The held money was given back to the payer; nothing was taken."
 	case payment.PaymentLapsed:
-		return "The hold ended unused; the resident is asked to pay again."
+		return "The bank's hold ended before a decision and nothing was taken; the resident is asked to pay again."
 	case payment.PaymentFailed:
 		if e.Outstanding {
 			return fmt.Sprintf("The money could not be taken (%s); it is outstanding and the permit stands.", e.Code)
 		}
-		return fmt.Sprintf("The payment failed (%s).", e.Code)
+		return fmt.Sprintf("The payment failed (%s); nothing was taken.", e.Code)
 	case payment.PaymentRefunded:
 		return fmt.Sprintf("%s went back to the payer (%s).", e.Amount, e.Reason)
 	}

@@ -33,7 +33,7 @@ func mode(m payment.Mode) string {
 	case payment.ModeHold:
 		return "to be held until the decision"
 	case payment.ModeAgreement:
-		return "by the agreement to later charges"
+		return "under the resident's agreement to automatic renewal"
 	}
 	return "to be taken at once"
 }
@@ -66,7 +66,14 @@ func documents(items []domain.Evidence) string {
 	}
 	var kinds []string
 	for _, e := range items {
-		kinds = append(kinds, strings.ReplaceAll(string(e.Kind), "-", " "))
+		kinds = append(kinds, document(e.Kind))
 	}
 	return ", with " + strings.Join(kinds, " and ")
+}
+
+func document(k domain.EvidenceKind) string {
+	if k == domain.EvidenceV5C {
+		return "V5C registration certificate"
+	}
+	return strings.ReplaceAll(string(k), "-", " ")
 }
