@@ -60,12 +60,15 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 	if err := folder.Prepare(c.Data); err != nil {
 		return service.Config{}, err
 	}
-	tokens, err := c.tokens(p)
-	if err != nil {
-		return service.Config{}, err
+	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: c.EventStore, NodeListen: c.NodeListen,
+		Council: councilFolder(c.Council), DemoClock: c.DemoClock, Logger: p.logger}
+	if c.Tokens == "" {
+		cfg.MakeTokens = func() (api.Tokens, error) { return c.adminToken(p) }
+		return cfg, nil
 	}
-	return service.Config{Data: c.Data, Listen: c.Listen, EventStore: c.EventStore, NodeListen: c.NodeListen,
-		Tokens: tokens, Council: councilFolder(c.Council), DemoClock: c.DemoClock, Logger: p.logger}, nil
+	var err error
+	cfg.Tokens, err = api.ReadTokens(c.Tokens)
+	return cfg, err
 }
 
 func councilFolder(dir string) fs.FS {
@@ -75,12 +78,8 @@ func councilFolder(dir string) fs.FS {
 	return os.DirFS(dir)
 }
 
-// tokens reads the tokens file. Where none is given, an admin token is made
-// once, shown once, and kept as a hash.
-func (c serveCommand) tokens(p *program) (api.Tokens, error) {
-	if c.Tokens != "" {
-		return api.ReadTokens(c.Tokens)
-	}
+// adminToken makes an admin token once, shows it once, and keeps it as a hash.
+func (c serveCommand) adminToken(p *program) (api.Tokens, error) {
 	path := filepath.Join(c.Data, folder.Tokens)
 	if _, err := os.Stat(path); err == nil {
 		return api.ReadTokens(path)

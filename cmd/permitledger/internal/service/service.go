@@ -53,8 +53,11 @@ type Config struct {
 	NodeListen string
 	// Listen is the address of the HTTP server; port 0 takes any free one.
 	Listen string
-	// Tokens says who may call. Without any, one admin token is made.
+	// Tokens says who may call.
 	Tokens api.Tokens
+	// MakeTokens gives the tokens instead, when the data folder is this
+	// process's alone and all else has started. Nil: Tokens are there already.
+	MakeTokens func() (api.Tokens, error)
 	// Council is the folder with the council's policy, tariff, terms and
 	// gazetteer. What is new in it is published when the service starts.
 	Council fs.FS

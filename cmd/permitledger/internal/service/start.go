@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -76,6 +75,11 @@ func (s *Service) publish(ctx context.Context) error {
 
 // serve opens the HTTP listener.
 func (s *Service) serve(context.Context) (err error) {
+	if s.cfg.MakeTokens != nil {
+		if s.cfg.Tokens, err = s.cfg.MakeTokens(); err != nil {
+			return err
+		}
+	}
 	if s.listener, err = net.Listen("tcp", s.cfg.Listen); err != nil {
 		return fmt.Errorf("listen for HTTP: %w; choose another address with --listen", err)
 	}
@@ -86,20 +90,6 @@ func (s *Service) serve(context.Context) (err error) {
 		}
 		return nil
 	})
-	return nil
-}
-
-// Ready waits until every read model has reached the head seen at the start.
-func (s *Service) Ready(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !s.Runner.Ready() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
 	return nil
 }
 
