@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"permitledger/domain"
+	"permitledger/domain/access"
 	"permitledger/domain/payment"
 	"permitledger/domain/permit"
 )
@@ -36,5 +37,25 @@ func TestAPermitIsAppliedForApprovedAndPaid(t *testing.T) {
 	must(t, err)
 	if again.ID != applied.ID || again.Position != applied.Position || again.Permit.Status(again.At) != permit.StatusPending {
 		t.Fatalf("the repeated application is answered with %+v", again)
+	}
+}
+
+// The history of an erased person can still be opened: what was sealed is gone,
+// the rest stands, and the reading is recorded.
+func TestAnErasedPersonsHistoryIsOpened(t *testing.T) {
+	o, ctx := newOffice(t), t.Context()
+	account, papers := o.resident(ctx, "ann")
+	id := o.approved(t, "ann", account, papers)
+	must(t, o.keys.Destroy(account))
+	tale, err := o.Chronicle(ctx, by("aude", domain.RoleAuditor), id, "a complaint")
+	must(t, err)
+	last := tale[len(tale)-1].After
+	if !last.Permit.Erased || last.Permit.Status(last.At) != permit.StatusActive {
+		t.Fatalf("the history ends with %+v", last.Permit)
+	}
+	reads, err := o.ledger.History(ctx, access.Stream(account))
+	must(t, err)
+	if len(reads) != 1 {
+		t.Fatalf("%d readings are recorded, want 1", len(reads))
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"permitledger/cmd/permitledger/internal/payments"
 	"permitledger/domain"
 	"permitledger/eventstore"
+	"permitledger/eventstore/vault"
 )
 
 // office is a desk over an in-memory node, with the sample council's rules
@@ -24,6 +25,7 @@ type office struct {
 	clock    *clock.Simulated
 	provider *payments.Simulator
 	ledger   *eventstore.Ledger
+	keys     *vault.Vault
 }
 
 // opening is the instant at which a test's clock begins: a Monday morning.
@@ -33,7 +35,7 @@ func newOffice(t *testing.T) *office {
 	t.Helper()
 	o := &office{t: t, clock: clock.NewSimulated(opening)}
 	opened := desktest.Open(t, o.clock)
-	o.Desk, o.provider, o.ledger = opened.Desk, opened.Provider, opened.Ledger
+	o.Desk, o.provider, o.ledger, o.keys = opened.Desk, opened.Provider, opened.Ledger, opened.Keys
 	return o
 }
 

@@ -24,8 +24,10 @@ func (d *Desk) Chronicle(ctx context.Context, c Call, id domain.PermitID, open s
 		return nil, ErrNotFound
 	}
 	if applied, ok := events[0].Body.(permit.Applied); ok && open != "" {
-		read := access.RecordRead{Account: applied.Account, Permit: id, What: access.ReadHistoryOpened,
-			Personal: domain.PersonalOf(access.ReadPersonal{Reason: open})}
+		read := access.RecordRead{Account: applied.Account, Permit: id, What: access.ReadHistoryOpened}
+		if !applied.Personal.Erased { // else there is no key to seal the reason with
+			read.Personal = domain.PersonalOf(access.ReadPersonal{Reason: open})
+		}
 		if err := d.recordRead(ctx, c, read); err != nil {
 			return nil, err
 		}
