@@ -68,7 +68,7 @@ func TestEveryModelCutAnywhereIsEqual(t *testing.T) {
 	for _, m := range models() {
 		dir := t.TempDir()
 		for range 6 {
-			cutOnce(t, log, dir, 1+rng.Int64N(70), m)
+			projectiontest.CutOnce(t, log.Ledger, dir, 1+rng.Int64N(70), m)
 		}
 		r := projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger}, m)
 		r.Wait(t, town.Last)

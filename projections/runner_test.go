@@ -94,7 +94,7 @@ func TestCutAnywhereAndResumedIsEqual(t *testing.T) {
 		for at := int64(0); at < 120; {
 			step := 1 + rng.Int64N(60)
 			at += step
-			cutOnce(t, log, dir, step, newTally("tally"))
+			projectiontest.CutOnce(t, log.Ledger, dir, step, newTally("tally"))
 		}
 		r := projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger}, newTally("tally"))
 		r.Wait(t, last)
@@ -102,31 +102,6 @@ func TestCutAnywhereAndResumedIsEqual(t *testing.T) {
 			t.Fatalf("cut and resumed:\n%s\nin one go:\n%s", got["tally"], want["tally"])
 		}
 		r.Stop(t)
-	}
-}
-
-// cutOnce follows the log over a folder until the model was given n events, or
-// has reached the end, and cuts it off there.
-func cutOnce(t testing.TB, log *projectiontest.Log, dir string, n int64, m projections.Model) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	r, err := projections.Open(ctx, projections.Config{Dir: dir, Ledger: log.Ledger}, &projectiontest.Cut{Model: m, N: n, Then: cancel})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		p := r.Projection(m.Name())
-		for changed := p.Changed(); p.Status().State != projections.Running && ctx.Err() == nil; changed = p.Changed() {
-			select {
-			case <-changed:
-			case <-ctx.Done():
-			}
-		}
-		cancel()
-	}()
-	if err := errors.Join(r.Run(ctx), r.Close()); err != nil {
-		t.Fatal(err)
 	}
 }
 

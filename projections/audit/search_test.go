@@ -212,12 +212,7 @@ func TestTheWordsAreThoseOfAFoldInOneGo(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for n := range int64(5) {
-		cut := &projectiontest.Cut{Model: audit.New(), N: 4 + 3*n}
-		reached := make(chan struct{})
-		cut.Then = func() { close(reached) }
-		r := projectiontest.Run(t, projections.Config{Dir: dir, Ledger: log.Ledger}, cut)
-		<-reached
-		r.Stop(t)
+		projectiontest.CutOnce(t, log.Ledger, dir, 4+3*n, audit.New())
 	}
 	if got := read(log.Ledger, dir); !slices.Equal(got, want) {
 		t.Error("cut off and resumed, other words are indexed")

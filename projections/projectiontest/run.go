@@ -3,6 +3,7 @@ package projectiontest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -187,4 +188,29 @@ func (c *Cut) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) error 
 		c.Then()
 	}
 	return c.Model.Apply(ctx, tx, e)
+}
+
+// CutOnce follows the ledger over a folder until the model was given n events,
+// or has reached the end, and cuts it off there.
+func CutOnce(t testing.TB, ledger *eventstore.Ledger, dir string, n int64, m projections.Model) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := projections.Open(ctx, projections.Config{Dir: dir, Ledger: ledger}, &Cut{Model: m, N: n, Then: cancel})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p := r.Projection(m.Name())
+		for changed := p.Changed(); p.Status().State != projections.Running && ctx.Err() == nil; changed = p.Changed() {
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+		}
+		cancel()
+	}()
+	if err := errors.Join(r.Run(ctx), r.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
