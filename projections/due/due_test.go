@@ -154,7 +154,7 @@ func TestAutomaticRenewal(t *testing.T) {
 		w.at("2027-02-22T00:00:00Z")
 		must(t, w.Renew(l, payment.ModeAgreement, true))
 		if price > 0 {
-			w.want(t, l, "settle/2 2027-02-22T00:00:00Z")
+			w.want(t, l, "settle/2 2027-02-22T00:05:00Z")
 			w.Settle(l)
 		}
 		w.want(t, l, "auto-renewal/3 2028-02-23T00:00:00Z")
@@ -229,7 +229,7 @@ func TestARenewalThatCannotBeWritten(t *testing.T) {
 	w.want(t, l, "unanswered/2 2027-02-28T10:05:00Z")
 	w.at("2027-03-02T10:00:00Z") // the permit has ended
 	must(t, w.Hear(l, 2, payment.Message{Kind: payment.Captured}))
-	w.want(t, l, "settle/2 2027-03-02T10:00:00Z")
+	w.want(t, l, "settle/2 2027-03-02T10:05:00Z")
 	w.Settle(l)
 	w.want(t, l)
 }

@@ -100,7 +100,12 @@ func unsettled(s permit.State, term int, money payment.State, at time.Time) (Owi
 		ruling = payment.RulingVoid
 	default:
 		// A renewal that was paid for: it is to be written or, when the permit
-		// can no longer be renewed, given back.
+		// can no longer be renewed, given back. Whoever asked for the money
+		// writes it in their own name, unless they were cut off; what the payer
+		// finished at the provider's page has nobody waiting for it.
+		if paid, ok := money.Current(); ok && paid.PayURL == "" && !paid.CapturedAt.IsZero() {
+			it.DueAt = paid.CapturedAt.Add(property.RequestLife)
+		}
 		return it, money.Captured() > money.Refunded()
 	}
 	refund := s.RefundFrom(term)
