@@ -122,7 +122,7 @@ func (d *Desk) finish(ctx context.Context, c Call, stream string) (eventstore.Po
 	if err != nil {
 		return 0, fmt.Errorf("ask the payment provider: %w", err)
 	}
-	p, err := d.receive(ctx, c.step("answer to "+r.Reference), stream, r.Account, messages)
+	p, err := d.receive(ctx, c.step("answer to "+r.Reference), stream, r.Account, messages, asItIs)
 	return p.Position, err
 }
 
@@ -144,8 +144,10 @@ func (d *Desk) answered(ctx context.Context, stream string, asked eventstore.Pos
 	return paid{}, false, nil
 }
 
-// receive records what a provider said about a payment: what is new in it.
-func (d *Desk) receive(ctx context.Context, c Call, stream string, owner domain.AccountID, messages []payments.Message) (paid, error) {
+// receive records what a provider said about a payment: what is new in it. How
+// a word of the provider is to be taken depends on what it was asked.
+func (d *Desk) receive(ctx context.Context, c Call, stream string, owner domain.AccountID, messages []payments.Message,
+	taken func(payment.Message) payment.Message) (paid, error) {
 	cmd := d.command(c, owner)
 	cmd.MustExist = true
 	out, err := eventstore.Handle(ctx, d.Ledger, stream, moneys, cmd,
@@ -155,7 +157,7 @@ func (d *Desk) receive(ctx context.Context, c Call, stream string, owner domain.
 				if _, attempt, _ := payment.ParseReference(m.Reference); m.Kind == payments.KindRefunded && m.Amount < refunded(s, attempt) {
 					continue // overtaken: more has gone back since, and that is known
 				}
-				events, err := payment.Receive(s, translate(s, m))
+				events, err := payment.Receive(s, taken(translate(s, m)))
 				if err != nil {
 					return nil, err
 				}
@@ -172,6 +174,9 @@ func (d *Desk) receive(ctx context.Context, c Call, stream string, owner domain.
 	return paid{State: out.State, Position: out.Position, At: out.RecordedAt}, nil
 }
 
+// asItIs takes a word of the provider as it was said.
+func asItIs(m payment.Message) payment.Message { return m }
+
 // Receive records a message that the provider sent by itself.
 func (d *Desk) Receive(ctx context.Context, m payments.Message) (eventstore.Position, error) {
 	stream, _, ok := payment.ParseReference(m.Reference)
@@ -183,7 +188,7 @@ func (d *Desk) Receive(ctx context.Context, m payments.Message) (eventstore.Posi
 		return 0, err
 	}
 	c := SystemCall(fmt.Sprintf("provider %s %s %d", m.Reference, m.Kind, m.Amount), "", time.Time{})
-	p, err := d.receive(ctx, c, stream, l.State.Account, []payments.Message{m})
+	p, err := d.receive(ctx, c, stream, l.State.Account, []payments.Message{m}, asItIs)
 	return p.Position, err
 }
 

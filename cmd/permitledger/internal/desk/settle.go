@@ -57,7 +57,7 @@ func (d *Desk) settleOnce(ctx context.Context, c Call, id domain.PermitID, term 
 		return end, false, fmt.Errorf("%s a payment: %w", step.Kind, err)
 	}
 	call := c.step(fmt.Sprintf("%s %s-%d at %d", step.Kind, stream, step.Attempt, money.Revision))
-	p, err := d.settled(ctx, call, stream, money.State.Account, step, messages)
+	p, err := d.receive(ctx, call, stream, money.State.Account, messages, answerTo(step))
 	return max(end, p.Position), p.Position > money.Position, err
 }
 
@@ -72,33 +72,19 @@ func (d *Desk) ask(ctx context.Context, step payment.Step, s payment.State, at t
 	return d.Gateway.Refund(ctx, step.ProviderID, refunded(s, step.Attempt)+step.Amount, at)
 }
 
-// settled records the answer to a step. A capture that did not succeed leaves
-// the sum outstanding: the permit stands, and the council is told.
-func (d *Desk) settled(ctx context.Context, c Call, stream string, owner domain.AccountID, step payment.Step, messages []payments.Message) (paid, error) {
-	cmd := d.command(c, owner)
-	out, err := eventstore.Handle(ctx, d.Ledger, stream, moneys, cmd,
-		func(s payment.State, at time.Time) ([]payment.Event, error) {
-			var all []payment.Event
-			for _, m := range messages {
-				word := translate(s, m)
-				if word.Kind == payment.Refunded {
-					word.Code = step.Reason
-				}
-				if step.Kind == payment.StepCapture && word.Kind != payment.Captured {
-					word.Kind, word.Outstanding = payment.Failed, true
-				}
-				events, err := payment.Receive(s, word)
-				if err != nil {
-					return nil, err
-				}
-				for _, e := range events {
-					s = payment.Evolve(s, e, domain.Meta{At: at})
-				}
-				all = append(all, events...)
-			}
-			return all, nil
-		})
-	return paid{State: out.State, Position: out.Position, At: out.RecordedAt}, err
+// answerTo takes the provider's words as the answer to a step. A capture that
+// did not succeed leaves the sum outstanding: the permit stands, and the
+// council is told.
+func answerTo(step payment.Step) func(payment.Message) payment.Message {
+	return func(m payment.Message) payment.Message {
+		switch {
+		case step.Kind == payment.StepCapture && m.Kind != payment.Captured:
+			m.Kind, m.Outstanding = payment.Failed, true
+		case m.Kind == payment.Refunded:
+			m.Code = step.Reason
+		}
+		return m
+	}
 }
 
 // ruling says what the permit has decided about a term's money, and writes the
