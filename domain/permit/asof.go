@@ -23,21 +23,16 @@ func EffectiveAt(e Event, m domain.Meta) time.Time {
 	return m.At
 }
 
-// AsOf folds what was true at an instant, given all that is known: the events
-// that had taken effect by then. An event that took effect before it was
-// recorded brings those before it along, for an approval means nothing without
-// its application. The events are those of one stream in their order, each
-// with its meta.
-func AsOf(events []Event, metas []domain.Meta, at time.Time) State {
-	last := -1
+// TrueBy counts the events that were true by an instant, given all that is
+// known. An event that took effect before it was recorded brings those before
+// it along, for an approval means nothing without its application. The events
+// are those of one stream from its beginning, each with its meta.
+func TrueBy(events []Event, metas []domain.Meta, at time.Time) int {
+	n := 0
 	for i, e := range events {
 		if !EffectiveAt(e, metas[i]).After(at) {
-			last = i
+			n = i + 1
 		}
 	}
-	var s State
-	for i := range last + 1 {
-		s = Evolve(s, events[i], metas[i])
-	}
-	return s
+	return n
 }

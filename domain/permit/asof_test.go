@@ -25,7 +25,7 @@ func TestWhatWasTrueThen(t *testing.T) {
 		{"2026-06-30T22:59:59Z", StatusActive, "B1"},
 		{"2026-06-30T23:00:00Z", StatusCancelled, "B1"},
 	} {
-		s := AsOf(l.events, l.metas, instant(c.at))
+		s := asOf(l.events, l.metas, instant(c.at))
 		if got := s.Status(instant(c.at)); got != c.status || s.Vehicle.Mark != c.mark {
 			t.Errorf("at %s: %s with %q, want %s with %q", c.at, got, s.Vehicle.Mark, c.status, c.mark)
 		}
@@ -36,7 +36,7 @@ func TestWhatWasTrueThen(t *testing.T) {
 func TestApprovalBringsItsApplicationAlong(t *testing.T) {
 	l := approved(t, "2026-03-01", 12)
 	morning := instant("2026-03-01T08:00:00Z")
-	if s := AsOf(l.events, l.metas, morning); s.Status(morning) != StatusActive || s.Account != account {
+	if s := asOf(l.events, l.metas, morning); s.Status(morning) != StatusActive || s.Account != account {
 		t.Errorf("in the morning: %s", s.Status(morning))
 	}
 }
@@ -63,4 +63,12 @@ func TestEffectiveInstants(t *testing.T) {
 			t.Errorf("%T is true from %s, want %s", c.event, got, c.want)
 		}
 	}
+}
+
+// asOf folds what was true at an instant.
+func asOf(events []Event, metas []domain.Meta, at time.Time) (s State) {
+	for i := range TrueBy(events, metas, at) {
+		s = Evolve(s, events[i], metas[i])
+	}
+	return s
 }

@@ -202,7 +202,7 @@ func TestNothingIsRenewedAfterAnEnd(t *testing.T) {
 		at   time.Time
 		want int
 	}{{after.Add(-time.Second), 1}, {after, 0}} {
-		items, err := w.due.DueBy(t.Context(), c.at, 10)
+		items, err := w.due.Until(t.Context(), c.at, c.at, 10)
 		must(t, err)
 		// The four documents of the two applications were named.
 		if len(items) != c.want {

@@ -44,10 +44,11 @@ func (r Reader) Next(ctx context.Context, now time.Time, after Item) (Item, bool
 	return items[0], true, nil
 }
 
-// DueBy lists what is due at an instant, the earliest first, and at most so
-// many. What has expired by then is left out.
-func (r Reader) DueBy(ctx context.Context, at time.Time, limit int) ([]Item, error) {
-	return r.items(ctx, at, at, Item{}, limit)
+// Until lists what is due now or falls due up to a later instant, the earliest
+// first, and at most so many. What has expired by now is left out; what will
+// have expired by the later instant is not: on the way there its time comes.
+func (r Reader) Until(ctx context.Context, now, until time.Time, limit int) ([]Item, error) {
+	return r.items(ctx, now, until, Item{}, limit)
 }
 
 // ForPermit lists all that is or falls due to a permit, expired or not.

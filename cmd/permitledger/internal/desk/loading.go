@@ -62,16 +62,18 @@ func (d *Desk) CaseAt(ctx context.Context, id domain.PermitID, asOf *time.Time, 
 // whole of it. What became true before it was recorded, as an approval does
 // that covers the whole of its first day, brings along what led to it.
 func True(story []eventstore.Event, at time.Time) []eventstore.Event {
-	last := int64(-1) // revision of the last lifecycle event that was true
+	var events []permit.Event
+	var metas []domain.Meta
 	for _, e := range story {
-		if body, ok := e.Body.(permit.Event); ok && !permit.EffectiveAt(body, e.Meta()).After(at) {
-			last = int64(e.Revision)
+		if body, ok := e.Body.(permit.Event); ok {
+			events, metas = append(events, body), append(metas, e.Meta())
 		}
 	}
+	n := permit.TrueBy(events, metas, at)
 	var part []eventstore.Event
 	for _, e := range story {
 		_, lifecycle := e.Body.(permit.Event)
-		if last >= 0 && (lifecycle && int64(e.Revision) <= last || !lifecycle && !e.RecordedAt.After(at)) {
+		if n > 0 && (lifecycle && e.Revision < uint64(n) || !lifecycle && !e.RecordedAt.After(at)) {
 			part = append(part, e)
 		}
 	}
