@@ -23,7 +23,7 @@ import (
 type commandLine struct {
 	Serve   serveCommand   `cmd:"" help:"Run the service: HTTP API, read models, timers. Without --eventstore it keeps its own event store under --data."`
 	Demo    demoCommand    `cmd:"" help:"Run the service on a throw-away folder with the sample council, a simulated clock and a seeded history of permits."`
-	Node    nodeCommand    `cmd:"" help:"Run only the embedded EventStoreDB-compatible node, for other programs and tests."`
+	Node    nodeCommand    `cmd:"" help:"The embedded EventStoreDB-compatible node by itself."`
 	History historyCommand `cmd:"" help:"Show every event of one permit with the state after it."`
 	Backup  backupCommand  `cmd:"" help:"Copy the whole data folder, also while a service runs on it."`
 	Restore restoreCommand `cmd:"" help:"Bring a backup back into an empty folder."`
