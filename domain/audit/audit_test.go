@@ -10,6 +10,7 @@ import (
 	"permitledger/domain"
 	"permitledger/domain/account"
 	"permitledger/domain/audit"
+	"permitledger/domain/notice"
 	"permitledger/domain/payment"
 	"permitledger/domain/permit"
 	"permitledger/domain/property"
@@ -73,6 +74,15 @@ func TestWhatCannotBeReadIsToldOnceAndNotGuessed(t *testing.T) {
 	money := entry("payment-00000000-0000-4000-8000-000000000001-1", 0, payment.PaymentCaptured{Attempt: 1, Amount: 5})
 	if got := rules(s.Check(e)) + rules(w.Check(money)); got != "" {
 		t.Errorf("what follows: %q", got)
+	}
+}
+
+// A resident may send documents or words without being asked.
+func TestInformationThatNobodyAskedFor(t *testing.T) {
+	const permit = "00000000-0000-4000-8000-000000000001"
+	e := entry(notice.Stream(permit), 0, notice.InformationSupplied{Permit: permit})
+	if got := rules(audit.NewStreams().Check(e)); got != "" {
+		t.Errorf("%q", got)
 	}
 }
 

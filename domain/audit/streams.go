@@ -32,7 +32,6 @@ func NewStreams() *Streams {
 type line struct {
 	at    int64  // recorded instant of the last event, in microseconds
 	next  uint32 // the revision to come
-	seen  uint16 // set of small facts of the stream's own
 	blind bool   // an event could not be read: what follows from it is not known
 }
 
@@ -142,10 +141,8 @@ func (l *line) check(f *finder, body domain.Event) {
 	switch e := body.(type) {
 	case notice.InformationRequested:
 		f.expect(string(e.Permit) == idIn(f.Stream), RuleContent, "it names another permit than its stream")
-		l.seen = 1
 	case notice.InformationSupplied:
 		f.expect(string(e.Permit) == idIn(f.Stream), RuleContent, "it names another permit than its stream")
-		f.expect(l.seen == 1, RuleLifeCycle, "information was supplied that had not been asked for")
 	case access.RecordRead:
 		f.expect(string(e.Account) == idIn(f.Stream), RuleContent, "it names another account than its stream")
 	case policy.GazetteerImported:
