@@ -1,0 +1,167 @@
+package storetest
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+)
+
+var readCases = []Case{
+	{Number: "3.1", Name: "a stream that is not there", check: checkMissing,
+		Rule: "Reading a stream that was never written says that it is not found, in both directions and from anywhere."},
+	{Number: "3.2", Name: "forwards", check: checkForwards,
+		Rule: "Reading forwards begins with the revision that is named, gives at most as many events as asked for, and nothing from beyond the end."},
+	{Number: "3.3", Name: "backwards", check: checkBackwards,
+		Rule: "Reading backwards begins with the revision that is named, from the end or from beyond it with the last event, and from the start gives the first event alone."},
+	{Number: "3.4", Name: "numbers out of range", check: checkOutOfRange,
+		Rule: "A revision or position of 2^63 or more that is not the one for the end is refused; so is a commit position before its prepare position."},
+	{Number: "3.5", Name: "nothing asked for", check: checkCountZero,
+		Rule: "Asking for no events, or forwards from the end, gives none and comes to an end, be it with an error."},
+	{Number: "3.6", Name: "a long stream", check: checkLong,
+		Rule: "A stream of many pages is read whole and in order, in both directions, also from its middle."},
+	{Number: "3.7", Name: "positions", check: checkPositions,
+		Rule: "A stream's events say where in $all they lie: there the same events are found, in the same order."},
+}
+
+func checkMissing(r *room) {
+	s := r.stream("never")
+	for _, direction := range []esdb.Direction{esdb.Forwards, esdb.Backwards} {
+		for _, from := range []esdb.StreamPosition{esdb.Start{}, esdb.Revision(0), esdb.Revision(7)} {
+			r.same(fmt.Sprintf("direction %d from %#v", direction, from), r.read(s, direction, from, 10), "not found")
+		}
+	}
+	r.same("backwards from the end", r.read(s, esdb.Backwards, esdb.End{}, 10), "not found")
+}
+
+// bound is one read of a stream of five events, a to e.
+type bound struct {
+	from  esdb.StreamPosition
+	count uint64
+	want  string
+}
+
+func (r *room) bounds(direction esdb.Direction, bounds []bound) {
+	s := r.stream("s")
+	r.put(s, "a", "b", "c", "d", "e")
+	for _, b := range bounds {
+		r.same(fmt.Sprintf("%d from %#v", b.count, b.from), r.read(s, direction, b.from, b.count), b.want)
+	}
+}
+
+func checkForwards(r *room) {
+	r.bounds(esdb.Forwards, []bound{
+		{esdb.Start{}, everything, "a b c d e"},
+		{esdb.Start{}, math.MaxInt64, "a b c d e"},
+		{esdb.Start{}, 1, "a"},
+		{esdb.Start{}, 5, "a b c d e"},
+		{esdb.Start{}, 4, "a b c d"},
+		{esdb.Revision(0), everything, "a b c d e"},
+		{esdb.Revision(1), everything, "b c d e"},
+		{esdb.Revision(2), 2, "c d"},
+		{esdb.Revision(4), everything, "e"},
+		{esdb.Revision(4), 1, "e"},
+		{esdb.Revision(5), everything, ""},
+		{esdb.Revision(1000), everything, ""},
+		{esdb.Revision(math.MaxInt64 - 1), 1, ""},
+	})
+}
+
+func checkBackwards(r *room) {
+	r.bounds(esdb.Backwards, []bound{
+		{esdb.End{}, everything, "e d c b a"},
+		{esdb.End{}, 1, "e"},
+		{esdb.End{}, 4, "e d c b"},
+		{esdb.Revision(4), everything, "e d c b a"},
+		{esdb.Revision(3), 2, "d c"},
+		{esdb.Revision(1), everything, "b a"},
+		{esdb.Revision(0), everything, "a"},
+		{esdb.Start{}, everything, "a"},
+		{esdb.Revision(5), 2, "e d"},
+		{esdb.Revision(1000), 2000, "e d c b a"},
+	})
+}
+
+func checkOutOfRange(r *room) {
+	s := r.stream("s")
+	first := r.put(s, "a", "b")
+	refused := func(what string, events []*esdb.ResolvedEvent, err error) {
+		r.check(err != nil && len(events) == 0, "%s: expected a refusal, seen %s %s", what, codeOf(err), quoted(namesOf(events...)))
+	}
+	for _, revision := range []uint64{1 << 63, 1<<63 + 5, math.MaxUint64 - 1} {
+		for _, direction := range []esdb.Direction{esdb.Forwards, esdb.Backwards} {
+			events, err := r.readWith(s, esdb.ReadStreamOptions{Direction: direction, From: esdb.Revision(revision)}, 5)
+			refused(fmt.Sprint("revision ", revision), events, err)
+		}
+		_, err := r.write(s, esdb.Revision(revision), r.events("x")...)
+		refused(fmt.Sprint("expected revision ", revision), nil, err)
+	}
+	for _, position := range []esdb.Position{{Commit: 1 << 63, Prepare: 1 << 63}, {Commit: first.CommitPosition, Prepare: first.CommitPosition + 1}} {
+		read, err := r.client.ReadAll(r.ctx, esdb.ReadAllOptions{From: position}, 1)
+		var events []*esdb.ResolvedEvent
+		if err == nil {
+			events, err = drain(read)
+		}
+		refused(fmt.Sprint("position ", position), events, err)
+	}
+	r.same("the stream", r.whole(s), "a b")
+}
+
+func checkCountZero(r *room) {
+	s := r.stream("s")
+	end := r.put(s, "a", "b")
+	for what, o := range map[string]esdb.ReadStreamOptions{
+		"forwards": {From: esdb.Start{}}, "backwards": {Direction: esdb.Backwards, From: esdb.End{}},
+	} {
+		events, _ := r.readWith(s, o, 0)
+		r.same("none asked for, "+what, namesOf(events...), "")
+	}
+	events, _ := r.readWith(s, esdb.ReadStreamOptions{From: esdb.End{}}, 10)
+	r.same("forwards from the end", namesOf(events...), "")
+	read, err := r.client.ReadAll(r.ctx, esdb.ReadAllOptions{From: placed(end)}, 0)
+	if err == nil {
+		events, _ = drain(read)
+		r.same("none of $all asked for", namesOf(events...), "")
+	}
+	r.check(r.ctx.Err() == nil, "expected an end, seen none within the case's time")
+}
+
+func checkLong(r *room) {
+	const length = 400
+	s := r.stream("s")
+	names := numbered("n", 0, length)
+	for i := 0; i < length; i += 50 {
+		r.put(s, names[i:i+50]...)
+	}
+	backwards := make([]string, length)
+	for i, name := range names {
+		backwards[length-1-i] = name
+	}
+	line := func(names []string) string { return strings.Join(names, " ") }
+	r.same("forwards", r.whole(s), line(names))
+	r.same("backwards", r.read(s, esdb.Backwards, esdb.End{}, everything), line(backwards))
+	r.same("forwards from the middle", r.read(s, esdb.Forwards, esdb.Revision(123), 201), line(names[123:324]))
+	r.same("backwards from the middle", r.read(s, esdb.Backwards, esdb.Revision(300), 201), line(backwards[99:300]))
+}
+
+func checkPositions(r *room) {
+	a, b := r.stream("a"), r.stream("b")
+	begin := r.put(a, "a0")
+	for i := range 5 {
+		r.put(b, fmt.Sprint("b", i))
+		r.put(a, fmt.Sprint("a", i+1))
+	}
+	end := r.put(r.stream("end"), "end")
+	r.same("in $all", strings.Join(r.mineBetween(placed(begin), placed(end)), " "), "b0 a1 b1 a2 b2 a3 b3 a4 b4 a5")
+	for _, s := range []string{a, b} {
+		for _, e := range r.mustRead(s, esdb.Forwards, esdb.Start{}, everything) {
+			at := r.readAll(esdb.Forwards, e.Event.Position, 1)
+			r.same("at the position of "+nameOf(e.Event), namesOf(at...), nameOf(e.Event))
+			if len(at) == 1 {
+				r.same("its revision there", at[0].Event.EventNumber, e.Event.EventNumber)
+				r.same("its id there", at[0].Event.EventID, e.Event.EventID)
+			}
+		}
+	}
+}
