@@ -63,7 +63,7 @@ var errWouldRefuse = errors.New("serve would refuse to start; what is to be done
 // Run looks at everything and fails when serve would refuse.
 func (c configCheckCommand) Run(p *program, parsed *kong.Context) error {
 	r := configReport{OK: true, Settings: settings(parsed), Running: answers(filepath.Join(c.Data, folder.AdminSocket))}
-	r.Findings = []finding{c.checkFolder(r.Running), c.checkTokens(), c.checkAddresses(r.Running)}
+	r.Findings = []finding{c.checkFolder(r.Running), c.checkTokens(), c.checkAddresses(p, r.Running)}
 	if len(r.Findings[0].Faults) == 0 {
 		store, book := c.checkStore(p)
 		r.Findings = append(r.Findings, store, c.checkCouncil(book))
@@ -167,8 +167,13 @@ func (c configCheckCommand) checkTokens() finding {
 
 // checkAddresses tries the addresses, unless they are taken by the service
 // that runs on the folder.
-func (c configCheckCommand) checkAddresses(running bool) finding {
+func (c configCheckCommand) checkAddresses(p *program, running bool) finding {
 	f := finding{About: "addresses", Found: "free"}
+	if err := c.node(p).Check(); err != nil {
+		f.Found = ""
+		f.fault(err)
+		return f
+	}
 	if running {
 		f.Found = "not tried, as a service runs"
 		return f

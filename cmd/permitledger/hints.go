@@ -9,6 +9,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"permitledger/eventstore/node"
 	"permitledger/eventstore/vault"
 )
 
@@ -20,6 +21,9 @@ func hint(err error) string {
 		return "The disk is full. Free some space there and start again: whatever was acknowledged is safe."
 	case errors.Is(err, vault.ErrLocked):
 		return "A service runs on this folder already. Stop that one first, or give another --data."
+	case errors.Is(err, node.ErrExposed), errors.Is(err, node.ErrPasswordsInClear):
+		return "Give the node a certificate, its key and a users file (--tls-cert, --tls-key, --users; with serve --node-tls-cert, --node-tls-key, --node-users), or listen on 127.0.0.1. " +
+			"If anyone who reaches the address may indeed read and write everything, say so: --insecure-anyone-may-write (with serve --node-insecure-anyone-may-write), without users."
 	case errors.Is(err, fs.ErrPermission):
 		return "Run it as the user who owns these files, or give that user the right to read and write them."
 	}

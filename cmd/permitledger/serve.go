@@ -15,6 +15,7 @@ import (
 	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/cmd/permitledger/internal/service"
 	"permitledger/domain"
+	"permitledger/eventstore/node"
 )
 
 type serveCommand struct{ serveFlags }
@@ -24,10 +25,12 @@ type serveFlags struct {
 	Data       string    `help:"Folder that holds everything: the log, the keys, the read models." default:"./data" type:"path"`
 	Listen     string    `help:"Address of the HTTP server." default:"127.0.0.1:8080"`
 	EventStore string    `name:"eventstore" help:"Connection string of an EventStoreDB server or cluster (esdb://…) to use instead of the embedded node."`
-	NodeListen string    `help:"TCP address on which the embedded node listens beside its socket. Whoever reaches it may read and write everything."`
+	NodeListen string    `help:"TCP address on which the embedded node listens beside its socket. One that other machines reach needs --node-tls-cert, --node-tls-key and --node-users."`
 	Tokens     string    `help:"JSON file with a list of {\"token\",\"subject\",\"role\"}; a token may be given as sha256:…. Without it one admin token is made." type:"path"`
 	Council    string    `help:"Folder with the council's council.json, policy.json, gazetteer.csv and terms. Default: the built-in sample." type:"path"`
 	DemoClock  time.Time `help:"Start a simulated clock at this instant (RFC 3339) or at the last recorded one, if that is later." format:"2006-01-02T15:04:05Z07:00"`
+
+	NodeAccess nodeAccess `embed:"" prefix:"node-"`
 }
 
 // Run serves until the program is told to stop.
@@ -60,7 +63,7 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 	if err := folder.Prepare(c.Data); err != nil {
 		return service.Config{}, err
 	}
-	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: c.EventStore, NodeListen: c.NodeListen,
+	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: c.EventStore, Node: c.node(p),
 		Council: councilFolder(c.Council), DemoClock: c.DemoClock, Logger: p.logger}
 	if c.Tokens == "" {
 		cfg.MakeTokens = func() (api.Tokens, error) { return c.adminToken(p) }
@@ -69,6 +72,11 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 	var err error
 	cfg.Tokens, err = api.ReadTokens(c.Tokens)
 	return cfg, err
+}
+
+// node is what the embedded node is reached by, beside its socket.
+func (c serveFlags) node(p *program) node.Options {
+	return c.NodeAccess.secure(node.Options{Listen: c.NodeListen, Logger: p.logger})
 }
 
 func councilFolder(dir string) fs.FS {

@@ -11,6 +11,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 )
 
@@ -58,10 +59,10 @@ func (s streamService) Append(stream streams.Streams_AppendServer) error {
 
 // drain reads what a refused sender still has to say: a status sent while it
 // is sending would reach it as an end of file without a reason.
-func drain(stream streams.Streams_AppendServer) {
+func drain(stream grpc.ServerStream) {
 	for left := maxDrain; left > 0; {
-		req, err := stream.Recv()
-		if err != nil {
+		req := new(streams.AppendReq)
+		if stream.RecvMsg(req) != nil {
 			return
 		}
 		p := req.GetProposedMessage()

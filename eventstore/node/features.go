@@ -9,6 +9,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"google.golang.org/grpc/metadata"
 )
 
 // serverVersion is the EventStoreDB whose behaviour is followed. Clients
@@ -51,8 +52,15 @@ type gossipService struct {
 }
 
 // Read names this node as the leader.
-func (s gossipService) Read(context.Context, *shared.Empty) (*gossip.ClusterInfo, error) {
+func (s gossipService) Read(ctx context.Context, _ *shared.Empty) (*gossip.ClusterInfo, error) {
 	host, port := s.reachable()
+	// Whoever got here knows an address that reaches the node from there, under
+	// a name that the certificate has.
+	if dialled := metadata.ValueFromIncomingContext(ctx, ":authority"); s.Addr() != "" && len(dialled) == 1 {
+		if h, p, err := net.SplitHostPort(dialled[0]); err == nil {
+			host, port = h, p
+		}
+	}
 	number, _ := strconv.ParseUint(port, 10, 16)
 	return &gossip.ClusterInfo{Members: []*gossip.MemberInfo{{
 		InstanceId:   idToWire(s.instance, false),
@@ -64,7 +72,8 @@ func (s gossipService) Read(context.Context, *shared.Empty) (*gossip.ClusterInfo
 }
 
 // reachable is a host and port under which a client on this machine finds the
-// node; the client's default where it only listens on a socket.
+// node; the client's default where it only listens on a socket. With TLS it is
+// a name that the certificate has, if there is one.
 func (n *Node) reachable() (host, port string) {
 	host, port, err := net.SplitHostPort(n.Addr())
 	if err != nil {
@@ -72,6 +81,9 @@ func (n *Node) reachable() (host, port string) {
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
+	}
+	if n.leaf != nil && n.leaf.VerifyHostname(host) != nil && len(n.leaf.DNSNames) > 0 {
+		host = n.leaf.DNSNames[0]
 	}
 	return host, port
 }

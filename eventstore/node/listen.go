@@ -76,6 +76,8 @@ func (n *Node) Addr() string { return n.addr }
 func (n *Node) Socket() string { return n.socket }
 
 // ConnectionString is what esdb.ParseConnectionString takes to reach the node.
+// For one that serves TLS the caller adds tlsCaFile, unless the certificate is
+// of a public authority, and for one with users user:password@.
 // For a node that only has a socket the address must be replaced, see Socket.
 // The client gives up for ever once discovery has failed so many times, hence
 // the large number of attempts.
@@ -84,5 +86,5 @@ func (n *Node) ConnectionString() string {
 	if n.addr != "" {
 		host = net.JoinHostPort(n.reachable())
 	}
-	return "esdb://" + host + "?tls=false&maxDiscoverAttempts=1000"
+	return fmt.Sprintf("esdb://%s?tls=%t&maxDiscoverAttempts=1000", host, n.leaf != nil)
 }

@@ -2,18 +2,21 @@
 // gRPC protocol of EventStoreDB, so that the official client works with it as
 // with a real cluster: in a demonstration, in a test, in a small installation.
 //
-// It is one node and never a cluster, has no users and no access lists, runs
-// no projections and no persistent subscriptions, and never removes an event
-// from its log: what is deleted or truncated is hidden, as it is on a real
-// server before it is scavenged. It knows nothing of what its streams are for.
+// It is one node and never a cluster, has users and access lists only where it
+// is given a file of users, runs no projections and no persistent
+// subscriptions, and never removes an event from its log: what is deleted or
+// truncated is hidden, as it is on a real server before it is scavenged. It
+// knows nothing of what its streams are for.
 //
 // Begin reading here, then sequencer.go for how something is written,
 // commitcheck.go for when it is not, read.go and subscribe.go for how it is
-// read, and key.go, record.go and engine.go for how it lies on disk.
+// read, tls.go and authorize.go for who may, and key.go, record.go and
+// engine.go for how it lies on disk.
 package node
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,9 +50,20 @@ type Options struct {
 	// Dir is the folder of the store. Empty means in memory: for tests.
 	Dir string
 	// Listen is a TCP address such as "127.0.0.1:2113", or with port 0 for any
-	// free one. Empty means no TCP. Whoever reaches it may read and write
-	// everything, so it belongs on a loopback interface.
+	// free one. Empty means no TCP. An address that other machines reach needs
+	// a certificate and users.
 	Listen string
+	// CertFile and KeyFile are PEM files: the certificate that TCP is served
+	// with, followed by those between it and its authority, and its key. Empty
+	// means no TLS.
+	CertFile, KeyFile string
+	// UsersFile says who may do what, in lines as UserLine makes them. Empty
+	// means that whoever connects may read and write everything. By the socket
+	// one may do so in any case.
+	UsersFile string
+	// AnyoneMayWrite lets Listen be an address that other machines reach
+	// without a certificate and users.
+	AnyoneMayWrite bool
 	// Socket is the path of a unix socket, which only the user that runs the
 	// node can connect to. Empty means none.
 	Socket string
@@ -82,6 +96,7 @@ type Node struct {
 	serving   sync.WaitGroup
 	addr      string
 	socket    string
+	leaf      *x509.Certificate // that TCP is served with; nil for no TLS
 
 	closing   chan struct{} // closed when Close begins; ends subscriptions
 	closeOnce sync.Once
@@ -93,6 +108,10 @@ type Node struct {
 // node is listening.
 func Open(ctx context.Context, o Options) (*Node, error) {
 	o.setDefaults()
+	s, err := o.secure()
+	if err != nil {
+		return nil, err
+	}
 	m, err := newMetrics(o.Registerer)
 	if err != nil {
 		return nil, fmt.Errorf("register the node's metrics: %w", err)
@@ -105,7 +124,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		engine: e, metrics: m, log: o.Logger, now: o.Now,
 		instance: uuid.New(), closing: make(chan struct{}),
 	}
-	if err := n.start(o); err != nil {
+	if err := n.start(o, s); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
@@ -130,18 +149,21 @@ func (o *Options) setDefaults() {
 }
 
 // start finds the end of the log, begins to write after it, and serves.
-func (n *Node) start(o Options) error {
+func (n *Node) start(o Options, s security) error {
 	if err := n.startSequencer(o.Protect); err != nil {
 		return err
 	}
-	n.server = grpc.NewServer(
+	if s.certificate != nil {
+		n.leaf = s.certificate.Leaf
+	}
+	n.server = grpc.NewServer(append(s.options(n),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.ForceServerCodecV2(newFrameCodec()),
 		grpc.WaitForHandlers(true),
 		// The client pings every ten seconds, also while idle.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
-	)
+	)...)
 	streams.RegisterStreamsServer(n.server, streamService{Node: n})
 	serverfeatures.RegisterServerFeaturesServer(n.server, featureService{})
 	gossip.RegisterGossipServer(n.server, gossipService{Node: n})

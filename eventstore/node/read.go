@@ -307,6 +307,9 @@ func (r *readRequest) resolveAll(view *reader, page []record) ([]resolved, error
 			}
 		}
 	}
+	if r.resolve && r.out != nil {
+		return events, r.withhold(r.out.Context(), events)
+	}
 	return events, nil
 }
 

@@ -48,9 +48,9 @@ type Config struct {
 	// EventStore is the connection string of an EventStoreDB server or
 	// cluster. Empty starts the embedded node on a unix socket under Data.
 	EventStore string
-	// NodeListen is a TCP address for the embedded node beside its socket.
-	// Whoever reaches it reads and writes everything. Empty is none.
-	NodeListen string
+	// Node says how the embedded node is reached by TCP beside its socket, and
+	// by whom. Without an address in Listen it is not.
+	Node node.Options
 	// Listen is the address of the HTTP server; port 0 takes any free one.
 	Listen string
 	// Tokens says who may call.
@@ -175,8 +175,10 @@ func (s *Service) openKeep(context.Context) (err error) {
 func (s *Service) openLog(ctx context.Context) error {
 	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, Logger: s.cfg.Logger, Registerer: s.Registry}
 	if s.cfg.EventStore == "" {
-		n, err := node.Open(ctx, node.Options{Dir: filepath.Join(s.cfg.Data, folder.Log), Socket: Socket(s.cfg.Data),
-			Listen: s.cfg.NodeListen, Protect: eventstore.IsLedgerStream, Logger: s.cfg.Logger, Registerer: s.Registry})
+		o := s.cfg.Node
+		o.Dir, o.Socket, o.Protect = filepath.Join(s.cfg.Data, folder.Log), Socket(s.cfg.Data), eventstore.IsLedgerStream
+		o.Logger, o.Registerer = s.cfg.Logger, s.Registry
+		n, err := node.Open(ctx, o)
 		if err != nil {
 			return fmt.Errorf("start the embedded node: %w", err)
 		}
