@@ -9,6 +9,7 @@ import (
 // nodeCommand is the embedded node by itself. Without a sub-command it serves.
 type nodeCommand struct {
 	Serve nodeServeCommand `cmd:"" default:"withargs" help:"Run only the embedded EventStoreDB-compatible node, for other programs and tests. The same without the word serve: permitledger node [--listen ADDR] [--data DIR]."`
+	Check nodeCheckCommand `cmd:"" help:"Hold a server to every rule that the ledger leans on, before it goes live."`
 	User  nodeUserCommand  `cmd:"" help:"Make a line of the users file: a user who may call the node. The password comes on stdin and is kept as a hash."`
 }
 

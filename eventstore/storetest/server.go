@@ -39,19 +39,14 @@ type Server struct {
 	methods []string // "service/method", in lower case
 }
 
-// Connect reaches a server that the client's own connection string names. A
-// socket, where not empty, is the path of a unix socket and wins over its
-// host.
-func Connect(ctx context.Context, connectionString, socket string) (*Server, error) {
+// Connect reaches a server that the client's own connection string names.
+func Connect(ctx context.Context, connectionString string) (*Server, error) {
 	config, err := esdb.ParseConnectionString(connectionString)
 	if err == nil {
 		err = config.Validate()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connection string: %w", err)
-	}
-	if socket != "" {
-		config.Address, config.GossipSeeds, config.DnsDiscover = "unix://"+socket, nil, false
 	}
 	config.Logger = esdb.NoopLogging()
 	ctx, cancel := context.WithTimeout(ctx, answerTime)

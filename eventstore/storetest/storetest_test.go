@@ -27,7 +27,7 @@ func openNode(t *testing.T) *node.Node {
 
 func connect(t *testing.T, connectionString string) *storetest.Server {
 	t.Helper()
-	s, err := storetest.Connect(t.Context(), connectionString, "")
+	s, err := storetest.Connect(t.Context(), connectionString)
 	if err != nil {
 		t.Fatal(err)
 	}
