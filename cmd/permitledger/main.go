@@ -29,6 +29,7 @@ type commandLine struct {
 	Restore restoreCommand `cmd:"" help:"Bring a backup back into an empty folder."`
 	Council councilCommand `cmd:"" help:"Begin a council's own folder."`
 	Replay  replayCommand  `cmd:"" help:"Read the whole ledger, check every stream against the rules of the domain, and report each violation with its event."`
+	Bench   benchCommand   `cmd:"" help:"Measure this program, each figure beside a reference of its own in the same run."`
 	Config  configCommand  `cmd:"" help:"Look at what serve would use."`
 	Catalog catalogCommand `cmd:"" help:"Describe every type of event: what it means, its JSON Schema, an example, what in it is personal."`
 	Version versionCommand `cmd:"" help:"Say what this program is."`

@@ -222,6 +222,9 @@ func models(owner func(subject string) string) []projections.Model {
 	return []projections.Model{accounts.New(owner), reviews.New(), due.New(), search.New(), access.New(), audit.New()}
 }
 
+// Models is every read model of this ledger, to be folded elsewhere.
+func (s *Service) Models() []projections.Model { return models(s.owner) }
+
 // owner is the name under which read models keep whose account it is.
 func (s *Service) owner(subject string) string { return desk.OwnerKey(s.vault.Pepper(), subject) }
 

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"permitledger/cmd/permitledger/internal/bench"
+)
+
+// Every measure gives figures, and the table and the JSON have the same ones.
+// How good they are is not asked: this is no place to measure.
+func TestBenchMeasuresEverything(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if code := run([]string{"bench", "--json", "--rounds", "1", "--permits", "20", "--duration", "100ms"}, &stdout, &stderr); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, stderr.String())
+	}
+	var report bench.Report
+	strict := json.NewDecoder(&stdout)
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Version != release || report.Permits != 20 || report.Events < 100 || report.CPUs < 1 || len(report.LeftOut) != 0 {
+		t.Errorf("the report says of itself %+v", report)
+	}
+	var table bytes.Buffer
+	if err := report.Print(&table); err != nil {
+		t.Fatal(err)
+	}
+	measured := map[string]bool{}
+	for _, r := range report.Results {
+		measured[r.Measure] = true
+		positive(t, r)
+		if !strings.Contains(table.String(), "\n"+strings.TrimSpace(r.Measure+" "+r.Variant)+" ") {
+			t.Errorf("the table has no line for %s %s", r.Measure, r.Variant)
+		}
+	}
+	for _, name := range bench.Names() {
+		if !measured[name] {
+			t.Errorf("%s was not measured", name)
+		}
+		if !strings.Contains(stderr.String(), name) {
+			t.Errorf("no progress of %s was shown", name)
+		}
+	}
+}
+
+// positive holds every figure of a result that it must have above zero.
+func positive(t *testing.T, r bench.Result) {
+	t.Helper()
+	var figures []float64
+	switch {
+	case r.Measure == "replay-memory":
+		figures = []float64{r.BytesPerPermit}
+	case r.Measure == "live": // an event may be seen before its writer hears of it
+		figures = []float64{r.OursPerSecond}
+	default:
+		figures = []float64{r.OursPerSecond, r.ReferencePerSecond, r.Ratio, r.OursByRound[0], r.ReferenceByRound[0]}
+	}
+	for _, latency := range []*float64{r.ReferenceP99, r.ReferenceP50} {
+		if latency != nil {
+			figures = append(figures, *latency)
+		}
+	}
+	if slices.ContainsFunc(figures, func(v float64) bool { return v <= 0 }) {
+		t.Errorf("a figure is not positive: %+v", r)
+	}
+}
+
+func TestBenchAsItIsTyped(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--only", "read-all", "--rounds", "1", "--duration", "10ms"}, 0, "read-all"},
+		{[]string{"--only", "speed"}, 1, "account-view"},
+		{[]string{"--rounds", "0"}, 2, "above zero"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(append([]string{"bench"}, tc.args...), &stdout, &stderr)
+		said := stdout.String()
+		if tc.code != 0 {
+			said = stderr.String()
+		}
+		if code != tc.code || !strings.Contains(said, tc.says) {
+			t.Errorf("bench %v: exit code %d:\n%s", tc.args, code, said)
+		}
+	}
+	var help bytes.Buffer
+	run([]string{"bench", "--help"}, &help, &help)
+	for _, name := range bench.Names() {
+		if !strings.Contains(help.String(), name) {
+			t.Errorf("--help does not name %s", name)
+		}
+	}
+}

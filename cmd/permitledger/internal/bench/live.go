@@ -1,0 +1,131 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"permitledger/eventstore"
+	"permitledger/eventstore/bare"
+)
+
+const (
+	// liveRate is how many events are appended each second while one looks on.
+	liveRate = 1000
+	// unseen is how long after the last acknowledgement all must have been seen.
+	unseen = 30 * time.Second
+)
+
+// live appends at a fixed rate and looks how long after its acknowledgement
+// each event is seen by a subscription.
+func live(ctx context.Context, b *bench) ([]pair, error) {
+	l, err := b.logs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ours := func(ctx context.Context) (run, error) {
+		stream := l.stream(permitPrefix)
+		from, err := l.server.Append(ctx, stream, bare.Any, plain())
+		if err != nil {
+			return run{}, err
+		}
+		w := &watch{seen: make(map[uuid.UUID]time.Time), caught: make(chan struct{}), all: make(chan struct{})}
+		following, stop := context.WithCancel(ctx)
+		var subscription sync.WaitGroup
+		subscription.Go(func() { w.failed = l.ledger.Store().Subscribe(following, from, w) })
+		defer subscription.Wait()
+		defer stop()
+		select {
+		case <-w.caught:
+		case <-ctx.Done():
+			return run{}, context.Cause(ctx)
+		}
+		return l.watched(ctx, w, b.Duration)
+	}
+	return []pair{{variant: fmt.Sprintf("%d/s", liveRate), counts: "events", aim: aim{p99: 5 * time.Millisecond}, ours: ours}}, nil
+}
+
+// watched appends while the watch is on. An event may be seen before its
+// writer hears of it; that is no latency at all.
+func (l *logSide) watched(ctx context.Context, w *watch, d time.Duration) (run, error) {
+	const inStream = 100
+	total := max(1, int(d.Seconds()*liveRate))
+	streams := make([]string, total/inStream+1)
+	for i := range streams {
+		streams[i] = l.stream(permitPrefix)
+	}
+	ids, acknowledged := make([]uuid.UUID, total), make([]time.Time, total)
+	r, err := steadily(ctx, liveRate, d, func(ctx context.Context, n int) error {
+		e := plain()
+		ids[n] = e.ID
+		_, err := l.server.Append(ctx, streams[n/inStream], bare.Any, e)
+		acknowledged[n] = time.Now()
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	if err := w.wait(ctx, total); err != nil {
+		return r, err
+	}
+	for n, id := range ids {
+		r.latencies[n] = max(0, w.seen[id].Sub(acknowledged[n]))
+	}
+	return r, nil
+}
+
+// watch is a subscription's handler that notes when it saw each event.
+type watch struct {
+	caught chan struct{} // closed when it has caught up first
+	all    chan struct{} // closed when as many were seen as are wanted
+	once   sync.Once
+	failed error // of the subscription
+
+	mu   sync.Mutex
+	seen map[uuid.UUID]time.Time // guarded by mu while the subscription runs
+	want int                     // 0: not known yet; guarded by mu
+}
+
+// Event implements eventstore.Handler.
+func (w *watch) Event(r eventstore.Recorded) error {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[r.ID] = now
+	w.done()
+	return nil
+}
+
+func (w *watch) done() {
+	if w.want > 0 && len(w.seen) == w.want {
+		close(w.all)
+	}
+}
+
+// CaughtUp implements eventstore.Handler.
+func (w *watch) CaughtUp() error {
+	w.once.Do(func() { close(w.caught) })
+	return nil
+}
+
+// Progress implements eventstore.Handler.
+func (w *watch) Progress(eventstore.Position) error { return nil }
+
+// wait returns when so many events were seen.
+func (w *watch) wait(ctx context.Context, want int) error {
+	ctx, cancel := context.WithTimeout(ctx, unseen)
+	defer cancel()
+	w.mu.Lock()
+	w.want = want
+	w.done()
+	w.mu.Unlock()
+	select {
+	case <-w.all:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the subscription has not seen all events %s after the last: %w", unseen, context.Cause(ctx))
+	}
+}
