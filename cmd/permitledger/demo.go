@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
+	"permitledger/cmd/permitledger/council"
 	"permitledger/cmd/permitledger/internal/api"
 	"permitledger/cmd/permitledger/internal/demo"
 	"permitledger/cmd/permitledger/internal/service"
@@ -16,7 +19,7 @@ import (
 type demoCommand struct {
 	Listen  string    `help:"Address of the HTTP server." default:"127.0.0.1:8080"`
 	Council string    `help:"Folder with the council's data. Default: the built-in sample." type:"path"`
-	Permits int       `help:"How many permits the history has; 0 leaves the ledger empty." default:"200"`
+	Permits int       `help:"How many permits the history has; 0 leaves the ledger empty. More than 1000 make the sample's towns larger." default:"200"`
 	Seed    uint64    `help:"The same seed gives the same history." default:"1"`
 	Until   time.Time `help:"Instant at which the seeded history ends and the demonstration begins (RFC 3339)." default:"2026-10-05T08:00:00Z" format:"2006-01-02T15:04:05Z07:00"`
 	Data    string    `help:"Keep the data in this empty folder instead of a throw-away one." type:"path"`
@@ -47,26 +50,47 @@ func (c demoCommand) Run(p *program) (err error) {
 	if err != nil {
 		return err
 	}
+	town, err := c.town()
+	if err != nil {
+		return err
+	}
 	start := c.Until
 	if c.Permits > 0 {
 		start = demo.Start(c.Until)
 	}
 	s, err := service.Open(p.ctx, service.Config{Data: dir, Listen: c.Listen, Tokens: tokens,
-		Council: councilFolder(c.Council), DemoClock: start, HoldTimers: true, Logger: p.logger})
+		Council: town, DemoClock: start, HoldTimers: true, Logger: p.logger})
 	if err != nil {
 		return err
 	}
+	var told demo.Summary
 	if c.Permits > 0 {
-		if err := c.seed(p, s); err != nil {
+		if told, err = c.seed(p, s); err != nil {
 			_ = s.Close() // the seeding's own error says what went wrong
 			return err
 		}
 	}
 	s.StartTimers()
-	c.announce(p, s)
+	c.announce(p, s, told.Examples)
 	fmt.Fprintf(p.stderr, "permitledger serves http://%s/api/v1\n", s.Addr())
 	return untilStopped(p.ctx, s)
 }
+
+// town is the council's folder: the one that was named, or the sample with as
+// many houses as the history needs.
+func (c demoCommand) town() (fs.FS, error) {
+	if c.Council != "" {
+		return councilFolder(c.Council), nil
+	}
+	more := 0
+	if c.Permits > sampleHolds {
+		more = demo.HousesFor(c.Permits)
+	}
+	return council.Town(more)
+}
+
+// sampleHolds is how many permits the sample council has houses for.
+const sampleHolds = 1000
 
 func (c demoCommand) folder() (dir string, remove func(), err error) {
 	if c.Data != "" {
@@ -76,7 +100,15 @@ func (c demoCommand) folder() (dir string, remove func(), err error) {
 	return dir, func() { _ = os.RemoveAll(dir) }, err
 }
 
-func (c demoCommand) seed(p *program, s *service.Service) error {
+// seedGarbage is the percentage of GOGC while a history is told, if nobody set
+// one. That makes much garbage and keeps little, so memory is cheaper than the
+// fifth of the time that collecting it more often costs.
+const seedGarbage = 400
+
+func (c demoCommand) seed(p *program, s *service.Service) (demo.Summary, error) {
+	if os.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(seedGarbage))
+	}
 	began := time.Now()
 	summary, err := demo.Seed(p.ctx, demo.Config{
 		Desk: s.Desk, Permits: c.Permits, Seed: c.Seed, Until: c.Until,
@@ -88,14 +120,20 @@ func (c demoCommand) seed(p *program, s *service.Service) error {
 		Progress: progressBar(p.stderr),
 	})
 	if err != nil {
-		return fmt.Errorf("seed the demonstration: %w", err)
+		return summary, fmt.Errorf("seed the demonstration: %w", err)
 	}
 	fmt.Fprintf(p.stderr, "Seeded in %.1f s: %s\n", time.Since(began).Seconds(), summary)
-	return nil
+	return summary, nil
 }
 
-func (c demoCommand) announce(p *program, s *service.Service) {
+func (c demoCommand) announce(p *program, s *service.Service, examples []demo.Example) {
 	var b strings.Builder
+	if len(examples) > 0 {
+		b.WriteString("\nOne permit of each kind of story; look at it with GET /api/v1/search?q=REFERENCE and then its history:\n\n")
+		for _, e := range examples {
+			fmt.Fprintf(&b, "  %-14s %-9s %s\n", e.Reference, e.State, e.Shows)
+		}
+	}
 	fmt.Fprintf(&b, "\nThe demonstration is ready. Its clock stands at %s.\n\n", s.Desk.Now().Format(time.RFC3339))
 	fmt.Fprintf(&b, "  http://%s/api/v1/council        who the council is (no token needed)\n", s.Addr())
 	fmt.Fprintf(&b, "  http://%s/api/v1/openapi.yaml   every route and shape\n", s.Addr())

@@ -94,6 +94,15 @@ func (b Book) GazetteerSHA256() string {
 	return b.gazetteer.key.sha256
 }
 
+// Rows are the rows of the gazetteer in the order of its file. They must not
+// be changed.
+func (b Book) Rows() []Row {
+	if b.gazetteer == nil {
+		return nil
+	}
+	return b.gazetteer.rows
+}
+
 // ByUPRN gives the row that holds for a property on a day.
 func (b Book) ByUPRN(uprn domain.UPRN, day domain.Date) (Row, bool) {
 	if b.gazetteer == nil {

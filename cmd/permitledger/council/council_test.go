@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"permitledger/cmd/permitledger/council"
+	"permitledger/cmd/permitledger/internal/publish"
 	"permitledger/domain"
 )
 
@@ -51,6 +52,53 @@ func TestGazetteerLiesInTheTowns(t *testing.T) {
 	}
 	if len(houses)*5 > len(rows) {
 		t.Errorf("%d postcodes for %d rows: a postcode is for several houses", len(houses), len(rows))
+	}
+}
+
+// The largest town is read like any council's folder, and its houses are apart
+// from the sample's.
+func TestTown(t *testing.T) {
+	town, err := council.Town(council.MaxHouses)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, err := publish.Read(town)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := publish.Read(council.Sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(folder.Rows) != len(own.Rows)+council.MaxHouses {
+		t.Errorf("%d rows", len(folder.Rows))
+	}
+	postcodes, zones, addresses := map[string]domain.Zone{}, map[domain.Zone]int{}, map[string]bool{}
+	for i, r := range folder.Rows {
+		if i < len(own.Rows) {
+			if r != own.Rows[i] {
+				t.Fatalf("row %d of the sample became %v", i, r)
+			}
+			postcodes[r.Postcode] = "the sample's"
+			continue
+		}
+		if zone, taken := postcodes[r.Postcode]; taken && zone != r.Zone {
+			t.Fatalf("%s is in %s and %s", r.Postcode, zone, r.Zone)
+		}
+		address := r.House + " " + r.Street + " " + string(r.Zone)
+		if addresses[address] || towns[string(r.Zone[:2])] != strings.Fields(r.Postcode)[0] {
+			t.Fatalf("%v is there twice or in the wrong town", r)
+		}
+		addresses[address], postcodes[r.Postcode] = true, r.Zone
+		zones[r.Zone]++
+	}
+	if len(zones) != 18 {
+		t.Errorf("zones %v", zones)
+	}
+	for _, wrong := range []int{-1, council.MaxHouses + 1} {
+		if _, err := council.Town(wrong); err == nil {
+			t.Errorf("a town of %d houses", wrong)
+		}
 	}
 }
 

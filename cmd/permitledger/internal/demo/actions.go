@@ -36,7 +36,10 @@ func apply(a *application) action {
 		}
 		wish := desk.Application{Kind: a.kind, Months: a.months, UPRN: a.home.uprn, Vehicle: a.vehicle,
 			AutoRenewal: a.auto, Evidence: a.papers}
-		if a.startsIn > 0 {
+		switch {
+		case !a.startsOn.IsZero():
+			wish.StartsOn = a.startsOn
+		case a.startsIn > 0:
 			wish.StartsOn = domain.DateOf(m.at).AddDays(a.startsIn)
 		}
 		if a.follows != nil {

@@ -59,6 +59,11 @@ func holiday(d domain.Date) bool {
 	return d.Month == time.December && (d.Day == 25 || d.Day == 26) || d.Month == time.January && d.Day == 1
 }
 
+func weekend(d domain.Date) bool {
+	day := d.Midnight().In(domain.London()).Weekday()
+	return day == time.Saturday || day == time.Sunday
+}
+
 // clockTime is an hour of a London day.
 func clockTime(d domain.Date, hour int) time.Time {
 	return time.Date(d.Year, d.Month, d.Day, hour, 0, 0, 0, domain.London()).UTC()

@@ -1,6 +1,10 @@
 package demo
 
-import "permitledger/domain"
+import (
+	"time"
+
+	"permitledger/domain"
+)
 
 // decisions are what happens to applications before and instead of a permit.
 func decisions() []plot {
@@ -10,6 +14,7 @@ func decisions() []plot {
 		{"approved by discretion, on a condition", 1, 2, false, discretion},
 		{"withdrawn by the resident before a decision", 1, 2, false, takenBack},
 		{"a full house: two permits, a third one refused", 2, 2, false, fullHouse},
+		{"a race for the last slot: one of two neighbours has it", 2, 2, false, lastSlot},
 		{"a bill too old, then one in date", 1, 2, false, oldBill},
 		{"refused: no permits are sold there", 0, 0, false, noZone},
 	}
@@ -22,11 +27,22 @@ func decisions() []plot {
 func rejected(r rejection) func(*writer, *story) {
 	return func(w *writer, s *story) {
 		p := s.any()
-		if r.code == domain.ReasonTenancyTooLong {
+		switch r.code {
+		case domain.ReasonTenancyTooLong:
 			p = product{domain.KindTemporaryResident, 12}
+		case domain.ReasonBlueBadgeInvalid:
+			p = product{domain.KindDisabledResident, 12}
+		case domain.ReasonPaymentLapsed:
+			p = oneYear
 		}
 		a := w.application(s, p.kind, p.months)
-		w.turnedDown(s, a, w.day(s, 500, 14), r)
+		i := w.day(s, 700, 20)
+		if r.code != domain.ReasonPaymentLapsed {
+			w.turnedDown(s, a, i, r)
+			return
+		}
+		w.enter(s, a, i)
+		s.at(clockTime(w.days[i].date.AddDays(s.between(8, 12)), 14), "reject", reject(a, r))
 	}
 }
 
@@ -38,7 +54,7 @@ func (w *writer) turnedDown(s *story, a *application, i int, r rejection) {
 
 func reapplied(w *writer, s *story) {
 	a := w.application(s, oneYear.kind, oneYear.months)
-	i := w.day(s, 400, 40)
+	i := w.day(s, 650, 40)
 	w.turnedDown(s, a, i, rejections[s.plan.IntN(3)])
 	b := w.applicationAt(s, a.home, a.kind, a.months)
 	b.vehicle, b.follows = a.vehicle, a
@@ -48,7 +64,7 @@ func reapplied(w *writer, s *story) {
 func referred(w *writer, s *story) {
 	p := s.any()
 	a := w.application(s, p.kind, p.months)
-	i := w.pair(s, 500, 20)
+	i := w.pair(s, 700, 20)
 	w.enter(s, a, i)
 	s.in(w.days[i].afternoon, "ask for information", ask(a, questions[s.plan.IntN(len(questions))]))
 	s.in(w.days[i+1].morning, "supply information", answer(a, "Here it is, sorry about that."))
@@ -63,7 +79,7 @@ func discretion(w *writer, s *story) {
 func takenBack(w *writer, s *story) {
 	p := s.any()
 	a := w.application(s, p.kind, p.months)
-	i := w.day(s, 500, 14)
+	i := w.day(s, 700, 14)
 	w.enter(s, a, i)
 	s.in(w.days[i].afternoon, "withdraw the application", cancel(a, "I bought another car in the meantime."))
 }
@@ -77,6 +93,18 @@ func fullHouse(w *writer, s *story) {
 	i = w.given(s, b, w.after(s, i, 2, 20))
 	third := w.applicationAt(s, a.home, oneYear.kind, oneYear.months)
 	w.enter(s, third, w.after(s, i, 2, 20)).refused = domain.RulePropertyLimit
+}
+
+// lastSlot has two who live in one house apply for its last slot, a second
+// after one another.
+func lastSlot(w *writer, s *story) {
+	a := w.application(s, oneYear.kind, oneYear.months)
+	i := w.after(s, w.given(s, a, w.day(s, 300, 60)), 2, 20)
+	b := w.applicationAt(s, a.home, oneYear.kind, oneYear.months)
+	late := w.applicationAt(s, a.home, oneYear.kind, oneYear.months)
+	first := *w.enter(s, b, i)
+	s.plot(first.slot, first.at.Add(time.Second), "apply a second later", by(w.another(s), apply(late))).refused = domain.RulePropertyLimit
+	w.approved(s, b, i)
 }
 
 func oldBill(w *writer, s *story) {

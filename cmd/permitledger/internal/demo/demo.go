@@ -16,7 +16,6 @@ package demo
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"permitledger/cmd/permitledger/internal/desk"
@@ -36,7 +35,7 @@ type Config struct {
 	// requests of an account. Without it no payment is ever declined.
 	Instruct func(ctx context.Context, account domain.AccountID, next []string) error
 	// Permits is how many permits the history has, rejected and withdrawn
-	// applications counted; at most MaxPermits.
+	// applications counted. The council needs HousesFor so many.
 	Permits int
 	// Seed chooses the history.
 	Seed uint64
@@ -46,20 +45,23 @@ type Config struct {
 	Progress func(done, total int)
 }
 
-// MaxPermits is how many permits a history can have: the sample council has
-// not houses enough for more.
-const MaxPermits = 1000
+// HousesFor is how many houses in zones a council needs for a history of so
+// many permits. Stories share no house, some have two, and each zone must have
+// some to spare.
+func HousesFor(permits int) int { return permits + permits/2 }
 
 // historyMonths is how far a history reaches back: far enough that permits of
-// twelve months come to be renewed, and a little more.
-const historyMonths = 14
+// twelve months come to be renewed, and that a change of prices lies within.
+const historyMonths = 24
 
 var (
 	// ErrTooEarly is returned when the history would end before there is room
 	// for one since the sample council's first tariff.
 	ErrTooEarly = errors.New("demo: the history ends too early: let it end on 2025-06-01 or later")
-	// ErrTooMany is returned when the sample council has not houses enough.
-	ErrTooMany = fmt.Errorf("demo: a history has from 0 to %d permits", MaxPermits)
+	// ErrTooFew is returned for a number of permits below 0.
+	ErrTooFew = errors.New("demo: a history has 0 permits at the least")
+	// ErrTooMany is returned when the council has not houses enough.
+	ErrTooMany = errors.New("demo: the council has too few houses for a history of so many permits")
 )
 
 // Start is the instant at which the desk's clock must begin for a history that
@@ -78,8 +80,8 @@ func Seed(ctx context.Context, cfg Config) (Summary, error) {
 	switch {
 	case cfg.Until.Before(domain.NewDate(2025, time.June, 1).Midnight()):
 		return Summary{}, ErrTooEarly
-	case cfg.Permits < 0 || cfg.Permits > MaxPermits:
-		return Summary{}, ErrTooMany
+	case cfg.Permits < 0:
+		return Summary{}, ErrTooFew
 	}
 	cfg.Until = cfg.Until.UTC().Truncate(time.Microsecond)
 	stories, err := write(cfg)

@@ -23,7 +23,7 @@ func TestTheSameSeedTellsTheSameStories(t *testing.T) {
 	t.Parallel()
 	told := func(seed uint64) map[string]string {
 		o := newOffice(t, until)
-		_, err := demo.Seed(t.Context(), o.config(30, seed))
+		_, err := demo.Seed(t.Context(), o.config(110, seed))
 		must(t, err)
 		return digests(t, o.events(t))
 	}
@@ -95,11 +95,11 @@ func TestTheHistoryHasEverything(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, until)
 	began := time.Now()
-	sum, err := demo.Seed(t.Context(), o.config(80, 1))
+	sum, err := demo.Seed(t.Context(), o.config(130, 1))
 	must(t, err)
 	t.Logf("told in %s: %s", time.Since(began).Round(time.Millisecond), sum)
-	if sum.Permits != 80 {
-		t.Errorf("%d permits were told, not 80", sum.Permits)
+	if sum.Permits != 130 {
+		t.Errorf("%d permits were told, not 130", sum.Permits)
 	}
 	types, channels, proofs, reasons := map[string]int{}, map[domain.Channel]int{}, map[domain.EvidenceKind]int{}, map[domain.ReasonCode]int{}
 	sold := map[string]int{}
@@ -136,7 +136,7 @@ func TestTheHistoryHasEverything(t *testing.T) {
 			t.Errorf("nothing came by %s", c)
 		}
 	}
-	if len(sold) != 10 || len(reasons) < 8 || len(sum.Zones) < 10 || sum.Renewals == 0 || sum.Automatic == 0 {
+	if len(sold) != 10 || len(reasons) != len(domain.ReasonCodes()) || len(sum.Zones) < 10 || sum.Renewals == 0 || sum.Automatic == 0 {
 		t.Errorf("too little of something: %v, %v, %v, %s", sold, reasons, sum.Zones, sum)
 	}
 	for _, s := range []permit.Status{permit.StatusPending, permit.StatusUpcoming, permit.StatusActive,
@@ -151,11 +151,86 @@ func TestTheHistoryHasEverything(t *testing.T) {
 		}
 	}
 	for _, r := range []domain.Rule{domain.RulePropertyLimit, domain.RuleNoZone, domain.RuleEvidence, domain.RuleOtherZone,
-		domain.RuleRenewalWindow, domain.RuleHold} {
+		domain.RuleRenewalWindow, domain.RuleEnded, domain.RuleHold} {
 		if sum.Refused[r] == 0 {
 			t.Errorf("nothing was refused by %s", r)
 		}
 	}
+}
+
+// TestTheHistoryHasItsDays looks for what the calendar makes special: each
+// sight must be there in the events, whoever's permit it is.
+func TestTheHistoryHasItsDays(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		until time.Time
+		seed  uint64
+		want  []string
+	}{
+		{until, 4, []string{"old price", "new price", "renewed at the old price", "automatically at the old price",
+			"automatically at the new price", "begins on a 31st", "clipped", "anchored on a 31st", "in the hour that came twice",
+			"after the clocks went forward", "begins on a clock change", "renewed at the opening", "renewed at the end",
+			"by web", "by phone", "by post", "by email"}},
+		{time.Date(2028, 10, 5, 8, 0, 0, 0, time.UTC), 5, []string{"begins on 29 February"}},
+	} {
+		o := newOffice(t, c.until)
+		cfg := o.config(125, c.seed)
+		cfg.Until = c.until
+		_, err := demo.Seed(t.Context(), cfg)
+		must(t, err)
+		seen := map[string]int{}
+		states := map[string]permit.State{}
+		for _, e := range o.events(t) {
+			if body, ok := e.Body.(permit.Event); ok {
+				for _, sight := range sights(e, states[e.Stream]) {
+					seen[sight]++
+				}
+				states[e.Stream] = permit.Evolve(states[e.Stream], body, e.Meta())
+			}
+		}
+		for _, sight := range c.want {
+			if seen[sight] == 0 {
+				t.Errorf("until %s, nothing is %q: %v", c.until.Format(time.DateOnly), sight, seen)
+			}
+		}
+	}
+}
+
+// sights is what is special about an event of a permit.
+func sights(e eventstore.Event, before permit.State) []string {
+	at, day := e.RecordedAt, domain.DateOf(e.RecordedAt)
+	change := domain.NewDate(2025, time.April, 1)
+	hours := day.AddDays(1).Midnight().Sub(day.Midnight())
+	var all []string
+	is := func(holds bool, sight string) {
+		if holds {
+			all = append(all, sight)
+		}
+	}
+	switch b := e.Body.(type) {
+	case permit.Applied:
+		is(b.TariffVersion == "2024-04-01" && day == change.AddDays(-1) && b.Price == 5000, "old price")
+		is(b.TariffVersion == "2025-04-01" && day == change && b.Price == 5500, "new price")
+		is(hours == 25*time.Hour && at.Sub(day.Midnight()).Truncate(time.Hour) == 2*time.Hour, "in the hour that came twice")
+		is(hours == 23*time.Hour && at.Sub(day.Midnight()).Truncate(time.Hour) == time.Hour, "after the clocks went forward")
+	case permit.Approved:
+		is(b.FirstDay.Day == 31, "begins on a 31st")
+		is(b.FirstDay.Day == 31 && b.LastDay.AddDays(1).Day == 1, "clipped")
+		is(b.FirstDay.Day == 29 && b.FirstDay.Month == time.February && b.LastDay == domain.NewDate(b.FirstDay.Year+1, time.February, 28), "begins on 29 February")
+		is(b.FirstDay.AddDays(1).Midnight().Sub(b.FirstDay.Midnight()) != 24*time.Hour, "begins on a clock change")
+	case permit.Renewed:
+		opens := b.PreviousLastDay.AddDays(-30).Midnight()
+		closes := b.PreviousLastDay.AddDays(1).Midnight()
+		is(day == change.AddDays(-1) && b.TariffVersion == "2024-04-01" && !b.Automatic && b.FirstDay.After(change), "renewed at the old price")
+		is(day == change.AddDays(-1) && b.TariffVersion == "2024-04-01" && b.Automatic, "automatically at the old price")
+		is(day == change && b.TariffVersion == "2025-04-01" && b.Automatic, "automatically at the new price")
+		is(before.Terms[0].FirstDay.Day == 31 && b.Automatic && b.Term == 2, "anchored on a 31st")
+		is(!b.Automatic && !at.Before(opens) && at.Sub(opens) < 2*time.Minute, "renewed at the opening")
+		is(!b.Automatic && at.Before(closes) && closes.Sub(at) < 6*time.Minute, "renewed at the end")
+	case permit.Cancelled:
+		is(b.Reason == permit.CancelledByHolder && before.Decided != nil, "by "+string(e.Actor.Channel))
+	}
+	return all
 }
 
 // TestTheQueueIsOfInterest looks at what waits for a reviewer at the end, by

@@ -48,6 +48,8 @@ type office struct {
 	provider *payments.Simulator
 	keys     *vault.Vault
 	keeper   *keeper
+	// published is where the log ended before the history.
+	published eventstore.Position
 }
 
 func newOffice(t *testing.T, until time.Time) *office {
@@ -56,6 +58,9 @@ func newOffice(t *testing.T, until time.Time) *office {
 	opened := desktest.Open(t, o.clock)
 	o.Desk, o.provider, o.keys = opened.Desk, opened.Provider, opened.Keys
 	o.keeper = newKeeper(o)
+	var err error
+	o.published, err = o.Ledger.Store().Head(t.Context())
+	must(t, err)
 	return o
 }
 

@@ -38,7 +38,7 @@ func paidAtLast(w *writer, s *story) {
 func neverPaid(w *writer, s *story) {
 	a := w.application(s, oneYear.kind, oneYear.months)
 	a.provider = []string{declines}
-	w.enter(s, a, w.day(s, 500, 14))
+	w.enter(s, a, w.day(s, 700, 14))
 }
 
 func paidAgain(w *writer, s *story) {
@@ -51,7 +51,7 @@ func paidAgain(w *writer, s *story) {
 }
 
 func givenUp(w *writer, s *story) {
-	w.enter(s, w.application(s, oneYear.kind, oneYear.months), w.day(s, 500, 40))
+	w.enter(s, w.application(s, oneYear.kind, oneYear.months), w.day(s, 700, 40))
 }
 
 func told(word string) func(*writer, *story) {

@@ -1,13 +1,9 @@
 package demo
 
 import (
-	"encoding/csv"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"slices"
 
-	"permitledger/cmd/permitledger/council"
 	"permitledger/domain"
 	"permitledger/domain/policy"
 )
@@ -23,26 +19,23 @@ type places struct {
 	free    map[domain.Zone][]domain.UPRN
 	outside []domain.UPRN // in no zone
 	turn    int
+	houses  int // how many there were to hand out
 }
 
-// findPlaces gathers the houses of the sample council that the desk knows, but
-// for those whose zone changed between two days.
+// findPlaces gathers the houses that the desk knows, but for those whose zone
+// changed between two days.
 func findPlaces(rng *rand.Rand, book *policy.Book, from, to domain.Date) (*places, error) {
-	file, err := council.Sample().Open("gazetteer.csv")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
 	p := &places{free: map[domain.Zone][]domain.UPRN{}}
-	lines, err := csv.NewReader(file).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("demo: %w", &fs.PathError{Op: "read", Path: "gazetteer.csv", Err: err})
-	}
-	for _, line := range lines {
-		row, known := book.ByUPRN(domain.UPRN(line[0]), from)
-		then, still := book.ByUPRN(domain.UPRN(line[0]), to)
+	seen := map[domain.UPRN]bool{}
+	for _, row := range book.Rows() {
+		if seen[row.UPRN] || row.Postcode == keptFree {
+			continue
+		}
+		seen[row.UPRN] = true // it may have more rows, one after the other in time
+		row, known := book.ByUPRN(row.UPRN, from)
+		then, still := book.ByUPRN(row.UPRN, to)
 		switch {
-		case !known || !still || row.Zone != then.Zone || row.Postcode == keptFree || slices.Contains(p.free[row.Zone], row.UPRN):
+		case !known || !still || row.Zone != then.Zone:
 		case row.Zone == "":
 			p.outside = append(p.outside, row.UPRN)
 		default:
@@ -50,10 +43,11 @@ func findPlaces(rng *rand.Rand, book *policy.Book, from, to domain.Date) (*place
 				p.zones = append(p.zones, row.Zone)
 			}
 			p.free[row.Zone] = append(p.free[row.Zone], row.UPRN)
+			p.houses++
 		}
 	}
 	if len(p.zones) < 2 || len(p.outside) == 0 {
-		return nil, fmt.Errorf("demo: the council published at this desk is not the sample; publish that first")
+		return nil, fmt.Errorf("demo: the council published at this desk is not like the sample: it has %d zones and %d houses outside them", len(p.zones), len(p.outside))
 	}
 	for _, zone := range p.zones {
 		houses := p.free[zone]

@@ -19,8 +19,8 @@ import (
 func TestStartIsNeverBeforeTheFirstTariff(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ until, start string }{
-		{"2026-10-05T08:00:00Z", "2025-08-01T05:00:00Z"},
-		{"2026-01-31T23:30:00Z", "2024-11-01T06:00:00Z"},
+		{"2026-10-05T08:00:00Z", "2024-10-01T05:00:00Z"},
+		{"2026-11-30T23:30:00Z", "2024-11-01T06:00:00Z"},
 		{"2025-06-01T00:00:00Z", "2024-04-01T05:00:00Z"},
 		{"2024-05-01T00:00:00Z", "2024-04-01T05:00:00Z"},
 	} {
@@ -34,18 +34,24 @@ func TestStartIsNeverBeforeTheFirstTariff(t *testing.T) {
 
 func TestWhatCannotBeToldIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
+	o := newOffice(t, until)
 	for _, c := range []struct {
 		permits int
 		until   time.Time
 		want    error
 	}{
 		{10, time.Date(2025, 5, 31, 0, 0, 0, 0, time.UTC), demo.ErrTooEarly},
-		{-1, until, demo.ErrTooMany},
-		{demo.MaxPermits + 1, until, demo.ErrTooMany},
+		{-1, until, demo.ErrTooFew},
+		{1200, until, demo.ErrTooMany},
 	} {
-		if _, err := demo.Seed(t.Context(), demo.Config{Permits: c.permits, Until: c.until}); !errors.Is(err, c.want) {
+		cfg := o.config(c.permits, 1)
+		cfg.Until = c.until
+		if _, err := demo.Seed(t.Context(), cfg); !errors.Is(err, c.want) {
 			t.Errorf("%d permits until %s: %v, not %v", c.permits, c.until, err, c.want)
 		}
+	}
+	if head, err := o.Ledger.Store().Head(t.Context()); err != nil || head > o.published {
+		t.Errorf("something was told: %d, %v", head, err)
 	}
 }
 
@@ -99,7 +105,7 @@ func TestAWalkThatFailsEndsTheHistory(t *testing.T) {
 func TestPapersOpenAndExamplesAreThere(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, until)
-	sum, err := demo.Seed(t.Context(), o.config(72, 2))
+	sum, err := demo.Seed(t.Context(), o.config(130, 2))
 	must(t, err)
 	seen := map[string]bool{}
 	for _, e := range o.events(t) {

@@ -37,13 +37,22 @@ type step struct {
 // action gives the commands of a step.
 type action func(context.Context, moment) error
 
+// by is an action of somebody else in the story.
+func by(other *story, do action) action {
+	return func(ctx context.Context, m moment) error {
+		m.story = other
+		return do(ctx, m)
+	}
+}
+
 // application is one permit of a story, from its planning on.
 type application struct {
 	kind     domain.Kind
 	months   int
 	home     house
 	vehicle  string
-	startsIn int // days from the application to the day asked for
+	startsIn int         // days from the application to the day asked for
+	startsOn domain.Date // the day asked for, when it is a certain one
 	auto     bool
 	proof    domain.EvidenceKind
 	proofAge int // days from the proof's date to the application
@@ -53,6 +62,23 @@ type application struct {
 	first, last domain.Date       // of the first term, as planned
 	id          domain.PermitID   // known once told
 	papers      []domain.Evidence // known once told
+}
+
+// begin fixes the first term as of the day of the approval.
+func (a *application) begin(approved domain.Date) {
+	if a.first.Before(approved) {
+		a.first = approved
+	}
+	a.last = domain.LastDay(a.first, a.months)
+}
+
+// by has the resident reach the council through a channel. Only the web do
+// they use themselves; else an operator enters what they want.
+func (s *story) by(c domain.Channel) {
+	s.channel, s.entered = c, ""
+	if c != domain.ChannelWeb {
+		s.entered = operators[s.n%len(operators)]
+	}
 }
 
 // in plans a step into an hour of a workday. Steps of one story in the same
@@ -65,9 +91,9 @@ func (s *story) in(slot time.Time, name string, do action) *step {
 	return s.plot(slot, at, name, do)
 }
 
-// at plans a step to an instant.
+// at plans a step to an instant, or at most a minute later.
 func (s *story) at(at time.Time, name string, do action) *step {
-	return s.plot(at.Add(entering), at, name, do)
+	return s.plot(at.Add(entering), at.Add(time.Duration(s.plan.IntN(60))*time.Second), name, do)
 }
 
 func (s *story) plot(slot, at time.Time, name string, do action) *step {

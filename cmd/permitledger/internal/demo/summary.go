@@ -5,16 +5,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"permitledger/cmd/permitledger/internal/desk"
 	"permitledger/domain"
+	"permitledger/domain/account"
 	"permitledger/domain/permit"
 )
 
 // Summary is what a history holds at its end, as the streams tell it.
 type Summary struct {
+	Events   int // of the whole ledger, the council's own included
 	Accounts int
 	Permits  int // all applications that were made
 	// States counts the permits by where they stand at the end.
@@ -41,60 +41,56 @@ type Example struct {
 	State     permit.Status
 }
 
-// sum folds every permit of the history once more.
+// sum folds the permits that the log holds at the end, in one reading of it.
 func (t *teller) sum(ctx context.Context, stories []*story) (Summary, error) {
 	sum := Summary{States: map[permit.Status]int{}, Kinds: map[domain.Kind]int{}, Zones: map[domain.Zone]int{},
 		Cancelled: map[permit.CancelReason]int{}, Refused: t.refusals}
-	cases, err := t.cases(ctx, stories)
-	if err != nil {
-		return Summary{}, err
-	}
-	shown := map[string]bool{}
-	for i, s := range stories {
-		if s.account != "" {
+	permits := map[domain.PermitID]permit.State{}
+	for r, err := range t.Desk.Ledger.Store().ReadAll(ctx, 0) {
+		if err != nil {
+			return Summary{}, fmt.Errorf("demo: look at what was told: %w", err)
+		}
+		sum.Events++
+		if r.Type == account.TypeAccountOpened {
 			sum.Accounts++
 		}
-		for _, cs := range cases[i] {
-			sum.count(cs)
+		id, ok := strings.CutPrefix(r.Stream, permit.Stream(""))
+		if !ok {
+			continue
 		}
-		if n := len(cases[i]); n > 0 && s.shows != "" && !shown[s.shows] {
-			shown[s.shows] = true
-			last := cases[i][n-1]
-			sum.Examples = append(sum.Examples, Example{Shows: s.shows, Permit: last.ID, Reference: last.ID.Reference(),
-				Account: s.account, Subject: s.person.subject, State: last.Permit.Status(t.Until)})
+		e, err := t.Desk.Ledger.Codec().Decode(r)
+		if err != nil {
+			return Summary{}, fmt.Errorf("demo: look at what was told: %w", err)
 		}
+		permits[domain.PermitID(id)] = permit.Evolve(permits[domain.PermitID(id)], e.Body.(permit.Event), e.Meta())
+	}
+	for _, p := range permits {
+		sum.count(p, t.Until)
+	}
+	shown := map[string]bool{}
+	for _, s := range stories {
+		i := slices.IndexFunc(s.applications, func(a *application) bool { return a.id == "" })
+		made := s.applications[:max(i, 0)]
+		if i < 0 {
+			made = s.applications
+		}
+		if len(made) == 0 || s.shows == "" || shown[s.shows] {
+			continue
+		}
+		shown[s.shows] = true
+		last := made[len(made)-1].id
+		e := Example{Shows: s.shows, Permit: last, Reference: last.Reference(), Account: s.account, State: permits[last].Status(t.Until)}
+		if s.entered == "" {
+			e.Subject = s.person.subject
+		}
+		sum.Examples = append(sum.Examples, e)
 	}
 	return sum, nil
 }
 
-// cases loads the permits of each story, in its order, as they stand at the
-// end.
-func (t *teller) cases(ctx context.Context, stories []*story) ([][]desk.Case, error) {
-	all := make([][]desk.Case, len(stories))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(together)
-	for i, s := range stories {
-		g.Go(func() error {
-			for _, a := range s.applications {
-				if a.id == "" { // refused, as the story meant it
-					continue
-				}
-				cs, err := t.Desk.Case(ctx, a.id)
-				if err != nil {
-					return fmt.Errorf("demo: look at permit %s: %w", a.id, err)
-				}
-				all[i] = append(all[i], cs)
-			}
-			return nil
-		})
-	}
-	return all, g.Wait()
-}
-
-func (s *Summary) count(cs desk.Case) {
-	p := cs.Permit
+func (s *Summary) count(p permit.State, at time.Time) {
 	s.Permits++
-	s.States[p.Status(cs.At)]++
+	s.States[p.Status(at)]++
 	s.Kinds[p.Kind]++
 	s.Zones[p.Zone]++
 	if p.Cancellation != nil {
@@ -112,7 +108,7 @@ func (s *Summary) count(cs desk.Case) {
 // String is one line for people.
 func (s Summary) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d permits of %d residents in %d zones", s.Permits, s.Accounts, len(s.Zones))
+	fmt.Fprintf(&b, "%d events, %d permits of %d residents in %d zones", s.Events, s.Permits, s.Accounts, len(s.Zones))
 	sep := ": "
 	for _, state := range []permit.Status{permit.StatusPending, permit.StatusUpcoming, permit.StatusActive,
 		permit.StatusExpired, permit.StatusRejected, permit.StatusCancelled} {

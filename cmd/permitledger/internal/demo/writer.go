@@ -1,7 +1,9 @@
 package demo
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"permitledger/domain"
 )
@@ -31,6 +33,10 @@ func write(cfg Config) ([]*story, error) {
 	if w.places, err = findPlaces(rng, cfg.Desk.Book(), w.from, w.to); err != nil {
 		return nil, err
 	}
+	if need := HousesFor(cfg.Permits); need > w.places.houses {
+		return nil, fmt.Errorf("%w: %d need %d houses, and it has %d; `permitledger council init --houses %d DIR` makes a town of the size",
+			ErrTooMany, cfg.Permits, need, w.places.houses, need)
+	}
 	var stories []*story
 	left := cfg.Permits
 	for _, p := range w.playbill() {
@@ -46,17 +52,17 @@ func write(cfg Config) ([]*story, error) {
 // playbill is the plots of the history, in the order in which they are
 // written. Those that no longer fit are left out, so it is made long enough.
 func (w *writer) playbill() []plot {
-	each, queue, more := w.possible(plots()), w.possible(queued()), w.possible(plots())
+	each, queue := w.possible(append(plots(), w.calendarPlots()...)), w.possible(queued())
 	waiting := min(len(queue), 1+w.cfg.Permits/4)
 	bill := make([]plot, 0, w.cfg.Permits+len(each)+waiting)
 	bill = append(append(append(bill, each[:1]...), queue[:waiting]...), each[1:]...)
 	total := 0
-	for _, p := range more {
+	for _, p := range each {
 		total += p.weight
 	}
 	for range w.cfg.Permits {
 		at := w.rng.IntN(total)
-		for _, p := range more {
+		for _, p := range each {
 			if at -= p.weight; at < 0 {
 				bill = append(bill, p)
 				break
@@ -88,12 +94,15 @@ func (w *writer) story(n int, p plot) *story {
 	s := &story{n: n, shows: p.shows, person: w.crowd.next(), channel: domain.ChannelWeb,
 		plan: rand.New(rand.NewPCG(w.cfg.Seed, uint64(2*n))), props: rand.New(rand.NewPCG(w.cfg.Seed, uint64(2*n+1)))}
 	if s.chance(6) {
-		s.entered = operators[s.plan.IntN(len(operators))]
-		s.channel = []domain.Channel{domain.ChannelPhone, domain.ChannelPost, domain.ChannelEmail}[s.plan.IntN(3)]
-		s.person.subject = ""
+		s.by([]domain.Channel{domain.ChannelPhone, domain.ChannelPost, domain.ChannelEmail}[s.plan.IntN(3)])
 	}
 	p.write(w, s)
 	return s
+}
+
+// another is somebody else who comes into a story.
+func (w *writer) another(s *story) *story {
+	return &story{n: s.n, person: w.crowd.next(), channel: domain.ChannelWeb, plan: s.plan, props: s.props}
 }
 
 // application begins an application with a house, a vehicle and a proof of its
@@ -140,9 +149,15 @@ func (s *story) any() product {
 }
 
 // day is a workday between two numbers of days before the end of the history.
+// In September and March, when people move, it is likelier.
 func (w *writer) day(s *story, most, least int) int {
 	most = min(most, w.from.DaysUntil(w.to)-5)
-	return w.on(w.to.AddDays(-s.between(min(least, most), most)))
+	for try := 1; ; try++ {
+		d := w.to.AddDays(-s.between(min(least, most), most))
+		if d.Month == time.September || d.Month == time.March || try == 4 || s.chance(3) {
+			return w.on(d)
+		}
+	}
 }
 
 // on is the first workday on or after a day, or else the last one.
@@ -166,6 +181,9 @@ func (w *writer) pair(s *story, most, least int) int {
 // enter plans an application for the morning of a workday.
 func (w *writer) enter(s *story, a *application, i int) *step {
 	a.first = w.days[i].date.AddDays(a.startsIn)
+	if !a.startsOn.IsZero() {
+		a.first = a.startsOn
+	}
 	return s.in(w.days[i].morning, "apply", apply(a))
 }
 
@@ -182,10 +200,13 @@ func (w *writer) given(s *story, a *application, i int, conditions ...string) in
 
 func (w *writer) approved(s *story, a *application, i int, conditions ...string) {
 	s.in(w.days[i].afternoon, "approve", approve(a, conditions...))
-	if today := w.days[i].date; a.first.Before(today) {
-		a.first = today
-	}
-	a.last = domain.LastDay(a.first, a.months)
+	a.begin(w.days[i].date)
+}
+
+// approvedAt plans an approval to an instant.
+func (w *writer) approvedAt(s *story, a *application, at time.Time) {
+	s.at(at, "approve", approve(a))
+	a.begin(domain.DateOf(at))
 }
 
 // after is a workday some days after another one.
