@@ -72,6 +72,9 @@ func (s *Store) Append(ctx context.Context, stream string, expected Expected, ba
 	if errors.Is(last, ErrClosed) {
 		return Appended{}, ErrClosed
 	}
+	if denied := accessError(last, "write to ($w) the stream "+stream); denied != nil {
+		return Appended{}, fmt.Errorf("append refused: %w", denied)
+	}
 	if definite(last) {
 		return Appended{}, fmt.Errorf("append refused: %v", last)
 	}

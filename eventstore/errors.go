@@ -16,6 +16,12 @@ var (
 	ErrUnavailable = errors.New("the event store is not available")
 	// ErrClosed is returned by a Store after Close.
 	ErrClosed = errors.New("the event store client is closed")
+	// ErrDenied is matched when the server lets the user of the connection
+	// string in, but not do this.
+	ErrDenied = errors.New("the event store does not let this user do that")
+	// ErrCredentials is matched when the server does not take the user and the
+	// password of the connection string.
+	ErrCredentials = errors.New("the event store does not take this user name and password")
 	// ErrTooLarge is matched by a *TooLargeError.
 	ErrTooLarge = errors.New("the event is too large")
 	// ErrNotLedgerStream is returned for an append to a stream that the

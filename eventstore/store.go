@@ -14,7 +14,8 @@ import (
 type Config struct {
 	// ConnectionString is EventStoreDB's own, for example
 	// "esdb://127.0.0.1:2113?tls=false" or, for a cluster,
-	// "esdb+discover://user:password@cluster.example:2113".
+	// "esdb+discover://user:password@cluster.example:2113". What stands in it is
+	// never logged, and WithCredentials takes user and password from a file.
 	ConnectionString string
 	// Socket is the path of a unix socket on which the embedded node listens.
 	// It wins over the host of the connection string, which may then be empty.
@@ -65,6 +66,9 @@ func Connect(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if conf.Username != "" && conf.DisableTLS {
+		logger.Warn("the connection string has a user and tls=false: without TLS the user and the password are not sent")
+	}
 	m, err := newMetrics(cfg.Registerer)
 	if err != nil {
 		return nil, err
@@ -84,9 +88,9 @@ func clientConfig(cfg Config) (*esdb.Configuration, error) {
 	if raw == "" && cfg.Socket != "" {
 		raw = "esdb://localhost?tls=false"
 	}
-	conf, err := esdb.ParseConnectionString(raw)
+	conf, err := parseConnection(raw)
 	if err != nil {
-		return nil, fmt.Errorf("connection string: %v", err)
+		return nil, err
 	}
 	if cfg.Socket != "" {
 		conf.Address = "unix://" + cfg.Socket

@@ -114,7 +114,7 @@ func takeUp[T any](ctx context.Context, s *Store, bounded bool, open source[T], 
 		}
 		if !bounded && !quiet {
 			quiet = true
-			s.logger.Warn("subscription interrupted", "reason", err)
+			s.logger.Warn("subscription interrupted", "reason", readError(err))
 		}
 		if !sleep(ctx, wait) {
 			return context.Cause(ctx)
@@ -165,4 +165,9 @@ func transient(err error) bool {
 }
 
 // readError keeps the client's types out of what callers see.
-func readError(err error) error { return fmt.Errorf("reading the event store: %v", err) }
+func readError(err error) error {
+	if denied := accessError(err, "read ($r) the ledger's streams and $all"); denied != nil {
+		return fmt.Errorf("reading the event store: %w", denied)
+	}
+	return fmt.Errorf("reading the event store: %v", err)
+}

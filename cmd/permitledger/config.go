@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"permitledger/cmd/permitledger/internal/api"
 	"permitledger/cmd/permitledger/internal/folder"
+	"permitledger/eventstore"
 )
 
 type configCommand struct {
@@ -103,8 +103,8 @@ func settings(parsed *kong.Context) []setting {
 				s.Value = at.Format(time.RFC3339)
 			}
 		}
-		if u, err := url.Parse(s.Value); err == nil && u.User != nil {
-			s.Value = u.Redacted()
+		if f.Name == "eventstore" {
+			s.Value = eventstore.Redacted(s.Value)
 		}
 		for _, name := range f.Envs {
 			if _, ok := os.LookupEnv(name); ok {

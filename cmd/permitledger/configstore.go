@@ -75,9 +75,13 @@ func (c configCheckCommand) checkStore(p *program) (f finding, book *policy.Book
 // yet, only the server.
 func (c configCheckCommand) reach(p *program, known bool) (*openedLedger, error) {
 	if known {
-		return ledgerFlags{Data: c.Data, EventStore: c.EventStore}.open(p)
+		return ledgerFlags{Data: c.Data, EventStore: c.EventStore, Credentials: c.Credentials}.open(p)
 	}
-	store, err := eventstore.Connect(eventstore.Config{ConnectionString: c.EventStore, Logger: p.logger})
+	connection, err := eventstore.WithCredentials(c.EventStore, c.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	store, err := eventstore.Connect(eventstore.Config{ConnectionString: connection, Logger: p.logger})
 	if err != nil {
 		return nil, err
 	}

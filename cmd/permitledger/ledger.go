@@ -16,8 +16,9 @@ import (
 
 // ledgerFlags say which ledger a sub-command reads.
 type ledgerFlags struct {
-	Data       string `help:"Folder of the ledger. A service that runs there is asked; otherwise the folder is opened." default:"./data" type:"path"`
-	EventStore string `name:"eventstore" help:"Connection string of the event store when it is not the embedded one; the keys are still under --data."`
+	Data        string `help:"Folder of the ledger. A service that runs there is asked; otherwise the folder is opened." default:"./data" type:"path"`
+	EventStore  string `name:"eventstore" help:"Connection string of the event store when it is not the embedded one; the keys are still under --data."`
+	Credentials string `name:"eventstore-credentials-file" help:"File with one line user:password for --eventstore, readable by its owner only, so that they need not stand in the connection string." type:"path"`
 }
 
 // openedLedger is a ledger opened for reading.
@@ -32,6 +33,11 @@ func (l *openedLedger) close() {
 	}
 }
 
+// connection is the connection string with the credentials in it.
+func (f ledgerFlags) connection() (string, error) {
+	return eventstore.WithCredentials(f.EventStore, f.Credentials)
+}
+
 // open reaches the ledger through the service that runs on the folder, or
 // opens the folder itself when none does.
 func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {
@@ -39,6 +45,10 @@ func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {
 		return nil, fmt.Errorf("%s: %w", f.Data, errNoLedger)
 	}
 	if err := folder.Check(f.Data); err != nil {
+		return nil, err
+	}
+	connection, err := f.connection()
+	if err != nil {
 		return nil, err
 	}
 	l := &openedLedger{}
@@ -52,7 +62,7 @@ func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {
 		return nil, err
 	}
 	l.closers = append(l.closers, keys.Close)
-	cfg := eventstore.Config{ConnectionString: f.EventStore, Socket: service.Socket(f.Data), Logger: p.logger}
+	cfg := eventstore.Config{ConnectionString: connection, Socket: service.Socket(f.Data), Logger: p.logger}
 	switch {
 	case f.EventStore != "":
 		cfg.Socket = ""

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
 	"permitledger/eventstore"
 )
@@ -76,5 +79,54 @@ func TestTheGuideToSecuringANode(t *testing.T) {
 		if err := head("mistaken"); err == nil || strings.Contains(err.Error(), "mistaken") {
 			t.Errorf("%s with another password: %v", user, err)
 		}
+	}
+	serveOn(t, dir, "esdb://"+address+"&tlsCaFile="+filepath.Join(dir, "ca.pem"))
+}
+
+// serveOn runs the service as the user ledger, first without and then with the
+// right that the guide names.
+func serveOn(t *testing.T, dir, connection string) {
+	t.Helper()
+	for _, user := range []string{"admin", "ledger"} {
+		password, err := os.ReadFile(filepath.Join(dir, user+".password"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, user+".credentials"), []byte(user+":"+string(password)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"serve", "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--log-level", "error", "--eventstore", connection, "--eventstore-credentials-file", filepath.Join(dir, "ledger.credentials")}
+	contains(t, refused(t, args...), "does not let this user do that", "($r)", "An admin")
+
+	admin, err := eventstore.WithCredentials(connection, filepath.Join(dir, "admin.credentials"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf, err := esdb.ParseConnectionString(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf.Logger = esdb.NoopLogging()
+	client, err := esdb.NewClient(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	_, err = client.AppendToStream(t.Context(), "$settings", esdb.AppendToStreamOptions{}, esdb.EventData{
+		EventType: "update-default-acl", ContentType: esdb.ContentTypeJson,
+		Data: []byte(`{"$systemStreamAcl":{"$r":["$admins","ledger"]}}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := launch(t, args...)
+	response, err := http.Get("http://" + r.address + "/api/v1/tariff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("the tariff is answered with %s", response.Status)
 	}
 }

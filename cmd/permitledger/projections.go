@@ -35,7 +35,11 @@ func (f ledgerFlags) openModels(p *program) (service.ReadModels, error) {
 	if !folder.HasLedger(f.Data) {
 		return nil, fmt.Errorf("%s: %w", f.Data, errNoLedger)
 	}
-	models, err := service.OpenReadModels(p.ctx, f.Data, f.EventStore, p.logger)
+	connection, err := f.connection()
+	if err != nil {
+		return nil, err
+	}
+	models, err := service.OpenReadModels(p.ctx, f.Data, connection, p.logger)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/cmd/permitledger/internal/service"
 	"permitledger/domain"
+	"permitledger/eventstore"
 	"permitledger/eventstore/node"
 )
 
@@ -29,6 +30,8 @@ type serveFlags struct {
 	Tokens     string    `help:"JSON file with a list of {\"token\",\"subject\",\"role\"}; a token may be given as sha256:…. Without it one admin token is made." type:"path"`
 	Council    string    `help:"Folder with the council's council.json, policy.json, gazetteer.csv and terms. Default: the built-in sample." type:"path"`
 	DemoClock  time.Time `help:"Start a simulated clock at this instant (RFC 3339) or at the last recorded one, if that is later." format:"2006-01-02T15:04:05Z07:00"`
+
+	Credentials string `name:"eventstore-credentials-file" help:"File with one line user:password for --eventstore, readable by its owner only, so that they need not stand in the connection string." type:"path"`
 
 	NodeAccess nodeAccess `embed:"" prefix:"node-"`
 }
@@ -63,13 +66,16 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 	if err := folder.Prepare(c.Data); err != nil {
 		return service.Config{}, err
 	}
-	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: c.EventStore, Node: c.node(p),
+	connection, err := eventstore.WithCredentials(c.EventStore, c.Credentials)
+	if err != nil {
+		return service.Config{}, err
+	}
+	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, Node: c.node(p),
 		Council: councilFolder(c.Council), DemoClock: c.DemoClock, Logger: p.logger}
 	if c.Tokens == "" {
 		cfg.MakeTokens = func() (api.Tokens, error) { return c.adminToken(p) }
 		return cfg, nil
 	}
-	var err error
 	cfg.Tokens, err = api.ReadTokens(c.Tokens)
 	return cfg, err
 }
