@@ -22,7 +22,8 @@ func newPaper(rng *rand.Rand, title string) (paper, error) {
 	switch rng.IntN(4) {
 	case 0:
 		var b bytes.Buffer
-		err := png.Encode(&b, speckles(rng))
+		// Speckles do not compress.
+		err := (&png.Encoder{CompressionLevel: png.NoCompression}).Encode(&b, speckles(rng))
 		return paper{"image/png", b.Bytes()}, err
 	case 1:
 		var b bytes.Buffer

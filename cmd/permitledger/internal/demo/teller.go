@@ -17,7 +17,7 @@ import (
 
 // together is how many stories are told at a time. Appends wait for the disk
 // in groups, so more of them at once cost little more than one.
-const together = 16
+const together = 64
 
 // commandSpace is the UUID namespace of the history's commands.
 var commandSpace = uuid.MustParse("c1f5a1de-5c5e-4f53-8f0c-6d1d0a0e7b42")

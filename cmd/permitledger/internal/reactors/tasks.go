@@ -26,7 +26,7 @@ type task struct {
 // time. They concern different streams, so their order does not matter.
 const (
 	perInstant = 256
-	together   = 8
+	together   = 32
 )
 
 // tasks lists what falls due by an instant, in order.
