@@ -10,11 +10,11 @@ import (
 )
 
 type benchCommand struct {
-	Only       []string      `help:"Measure only these, with commas between: append, read-all, live, handle, replay, replay-memory, rebuild, account-view."`
+	Only       []string      `help:"Measure only these, with commas between: append, read-all, catch-up, live, handle, replay, replay-memory, rebuild, account-view."`
 	Rounds     int           `help:"How often each is measured, in turn with its reference; what is reported is the median." default:"5"`
 	Duration   time.Duration `help:"How long each side of a round takes. What has an end, such as a replay, is repeated until then." default:"2s"`
 	Permits    int           `help:"How many permits the seeded ledger has that replay, replay-memory, rebuild and account-view use." default:"500"`
-	EventStore string        `name:"eventstore" help:"Connection string of a server to measure in place of the embedded node: append, read-all, live and handle only. What is written there is deleted again, but as on any such server stays in its log until it is scavenged."`
+	EventStore string        `name:"eventstore" help:"Connection string of a server to measure in place of the embedded node: append, read-all, catch-up, live and handle only. What is written there is deleted again, but as on any such server stays in its log until it is scavenged."`
 	Temp       string        `help:"Folder in which the throw-away data lies while measuring: choose one on the disk that counts. Default: the system's." type:"existingdir"`
 	JSON       bool          `help:"Print the report as JSON."`
 }

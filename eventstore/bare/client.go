@@ -33,8 +33,11 @@ type Client struct {
 	raw    *grpc.ClientConn // for what the official client cannot say
 }
 
-// Message is one answer to a read, encoded as it came over the line.
-type Message []byte
+// Message is one message of the answer to a read.
+type Message struct {
+	decoded *streams.ReadResp
+	encoded message
+}
 
 // Connect prepares a client for a connection string or, where that is empty,
 // for a socket.
@@ -147,6 +150,33 @@ func drain(rs *esdb.ReadStream, each func(*esdb.RecordedEvent)) error {
 	}
 }
 
+// errDropped ends a subscription for which the client gave no reason.
+var errDropped = errors.New("the subscription was dropped")
+
+// CatchUp follows the ledger's streams from after a position to the end of the
+// log, as the store does, and counts their events.
+func (c *Client) CatchUp(ctx context.Context, after eventstore.Position) (int, error) {
+	sub, err := c.client.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
+		From:            esdb.Position{Commit: uint64(after), Prepare: uint64(after)},
+		MaxSearchWindow: 512, CheckpointInterval: 1,
+		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: eventstore.LedgerPrefixes()},
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = sub.Close() }()
+	for n := 0; ; {
+		switch got := sub.Recv(); {
+		case got.SubscriptionDropped != nil:
+			return n, errors.Join(errDropped, got.SubscriptionDropped.Error)
+		case got.EventAppeared != nil:
+			n++
+		case got.CaughtUp != nil:
+			return n, nil
+		}
+	}
+}
+
 // Drain reads $all from a position on over bare gRPC, decodes every message
 // and counts them.
 func (c *Client) Drain(ctx context.Context, from eventstore.Position) (int, error) {
@@ -163,7 +193,7 @@ func (c *Client) Capture(ctx context.Context, from eventstore.Position) ([]Messa
 	var all []Message
 	err := c.receive(ctx, from, func(m *streams.ReadResp) error {
 		encoded, err := proto.Marshal(m)
-		all = append(all, encoded)
+		all = append(all, Message{m, encoded})
 		return err
 	})
 	return all, err

@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -22,13 +24,13 @@ import (
 // queries; and for reads, the same messages from memory.
 type Server struct {
 	streams.UnimplementedStreamsServer
-	socket   string
-	grpc     *grpc.Server
-	file     *os.File
-	queue    chan write
-	messages atomic.Pointer[[]message]
-	running  sync.WaitGroup
-	failed   error // of the file; written before running ends
+	socket  string
+	grpc    *grpc.Server
+	file    *os.File
+	queue   chan write
+	answer  atomic.Pointer[[]any] // what every read is answered with
+	running sync.WaitGroup
+	failed  error // of the file; written before running ends
 }
 
 // write is an append that waits for the disk.
@@ -49,13 +51,16 @@ func Serve(dir string) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{socket: filepath.Join(dir, "bare.sock"), file: file, queue: make(chan write, 1024)}
-	s.messages.Store(new([]message))
+	s.answer.Store(new([]any))
 	l, err := net.Listen("unix", s.socket)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	s.grpc = grpc.NewServer(grpc.WaitForHandlers(true), grpc.MaxRecvMsgSize(maxMessage),
-		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}))
+		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto")}),
+		// The client pings every ten seconds, and by its default gRPC takes that
+		// for an attack.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}))
 	streams.RegisterStreamsServer(s.grpc, s)
 	s.running.Go(s.write)
 	s.running.Go(func() { _ = s.grpc.Serve(l) }) // ends with Close
@@ -65,13 +70,18 @@ func Serve(dir string) (*Server, error) {
 // Socket is where the server is reached.
 func (s *Server) Socket() string { return s.socket }
 
-// Answer sets what every read is answered with from now on.
-func (s *Server) Answer(messages []Message) {
-	encoded := make([]message, len(messages))
+// Answer sets what every read is answered with from now on: messages that gRPC
+// encodes as it sends them, as a server written by the book would, or the bytes
+// of the same messages.
+func (s *Server) Answer(messages []Message, encoded bool) {
+	answer := make([]any, len(messages))
 	for i, m := range messages {
-		encoded[i] = message(m)
+		answer[i] = m.decoded
+		if encoded {
+			answer[i] = m.encoded
+		}
 	}
-	s.messages.Store(&encoded)
+	s.answer.Store(&answer)
 }
 
 // Close breaks off what is under way, and tells whether the file took it all.
@@ -114,7 +124,7 @@ func (s *Server) Append(stream streams.Streams_AppendServer) error {
 
 // Read implements the service: every question has the same answer.
 func (s *Server) Read(_ *streams.ReadReq, stream streams.Streams_ReadServer) error {
-	for _, m := range *s.messages.Load() {
+	for _, m := range *s.answer.Load() {
 		if err := stream.SendMsg(m); err != nil {
 			return err
 		}

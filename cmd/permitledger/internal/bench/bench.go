@@ -59,6 +59,7 @@ const (
 	nameAppend  = "append"
 	nameReadAll = "read-all"
 	nameLive    = "live"
+	nameCatchUp = "catch-up"
 	nameHandle  = "handle"
 	nameReplay  = "replay"
 	nameMemory  = "replay-memory"
@@ -81,6 +82,7 @@ type measure struct {
 var measures = []measure{
 	{name: nameAppend, pairs: appends},
 	{name: nameReadAll, pairs: readAll},
+	{name: nameCatchUp, pairs: catchUp},
 	{name: nameLive, pairs: live},
 	{name: nameHandle, pairs: handle},
 	{name: nameReplay, ledger: true, pairs: replays},

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -128,4 +129,47 @@ func (w *watch) wait(ctx context.Context, want int) error {
 	case <-ctx.Done():
 		return fmt.Errorf("the subscription has not seen all events %s after the last: %w", unseen, context.Cause(ctx))
 	}
+}
+
+// errCaughtUp ends a subscription that was only to catch up.
+var errCaughtUp = errors.New("caught up")
+
+// counter is a subscription's handler that counts until it has caught up.
+type counter struct{ n int }
+
+// Event implements eventstore.Handler.
+func (c *counter) Event(eventstore.Recorded) error {
+	c.n++
+	return nil
+}
+
+// CaughtUp implements eventstore.Handler.
+func (c *counter) CaughtUp() error { return errCaughtUp }
+
+// Progress implements eventstore.Handler.
+func (c *counter) Progress(eventstore.Position) error { return nil }
+
+// catchUp subscribes in the past and comes to the end of the log, through the
+// program's store and by the bare client.
+func catchUp(ctx context.Context, b *bench) ([]pair, error) {
+	l, err := b.logs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from, err := b.fill(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	again := func(op func(context.Context) (int, error)) side {
+		return func(ctx context.Context) (run, error) { return wholly(ctx, b.Duration, op) }
+	}
+	ours := func(ctx context.Context) (int, error) {
+		c := &counter{}
+		if err := l.ledger.Store().Subscribe(ctx, from, c); !errors.Is(err, errCaughtUp) {
+			return 0, err
+		}
+		return c.n, nil
+	}
+	beside := func(ctx context.Context) (int, error) { return l.server.CatchUp(ctx, from) }
+	return []pair{{counts: "events", ours: again(ours), beside: again(beside)}}, nil
 }

@@ -27,6 +27,7 @@ type logSide struct {
 	client *bare.Client // the official client, to the bare server
 
 	given   bool
+	from    eventstore.Position // where the events begin that are there to be read; 0: none yet
 	mu      sync.Mutex
 	streams []string // that a given server is to be rid of; guarded by mu
 }
@@ -201,14 +202,14 @@ func appends(ctx context.Context, b *bench) ([]pair, error) {
 	return pairs, nil
 }
 
-// readAll drains $all, from the server and as the same messages from memory.
+// readAll drains $all, from the server and as the same messages from memory:
+// encoded one by one as they are sent, and encoded beforehand.
 func readAll(ctx context.Context, b *bench) ([]pair, error) {
 	l, err := b.logs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b.Progress("read-all: filling the log")
-	from, err := l.fill(ctx, b.Duration)
+	from, err := b.fill(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -219,18 +220,29 @@ func readAll(ctx context.Context, b *bench) ([]pair, error) {
 	if len(messages) < fill {
 		return nil, errors.New("the server does not give back what was written")
 	}
-	l.bare.Answer(messages)
-	drain := func(c *bare.Client) side {
+	drain := func(ctx context.Context, c *bare.Client) (run, error) {
+		return wholly(ctx, b.Duration, func(ctx context.Context) (int, error) { return c.Drain(ctx, from) })
+	}
+	ours := func(ctx context.Context) (run, error) { return drain(ctx, l.server) }
+	beside := func(encoded bool) side {
 		return func(ctx context.Context) (run, error) {
-			return wholly(ctx, b.Duration, func(ctx context.Context) (int, error) { return c.Drain(ctx, from) })
+			l.bare.Answer(messages, encoded)
+			return drain(ctx, l.client)
 		}
 	}
-	return []pair{{counts: "events", aim: aim{ratio: 0.85}, ours: drain(l.server), beside: drain(l.client)}}, nil
+	return []pair{
+		{variant: "messages", counts: "events", aim: aim{ratio: 0.85}, ours: ours, beside: beside(false)},
+		{variant: "bytes", counts: "events", ours: ours, beside: beside(true)},
+	}, nil
 }
 
-// fill writes events to read and tells where they begin: as many as there is
-// time for, four writers at once, but at least one batch.
-func (l *logSide) fill(ctx context.Context, d time.Duration) (eventstore.Position, error) {
+// fill writes events to read, once, and tells where they begin: as many as there
+// is time for, four writers at once, but at least one batch.
+func (b *bench) fill(ctx context.Context, l *logSide) (eventstore.Position, error) {
+	if l.from != 0 {
+		return l.from, nil
+	}
+	b.Progress("filling the log")
 	batch := func() []eventstore.Proposed {
 		events := make([]eventstore.Proposed, fill)
 		for i := range events {
@@ -238,21 +250,22 @@ func (l *logSide) fill(ctx context.Context, d time.Duration) (eventstore.Positio
 		}
 		return events
 	}
-	from, err := l.server.Append(ctx, l.stream(plainPrefix), bare.Any, batch()...)
+	from, err := l.server.Append(ctx, l.stream(permitPrefix), bare.Any, batch()...)
 	if err != nil {
 		return 0, err
 	}
 	const writers = 4
 	full := errors.New("enough")
-	_, err = busily(ctx, writers, max(d, time.Second), func(ctx context.Context, _, n int) error {
+	_, err = busily(ctx, writers, max(b.Duration, time.Second), func(ctx context.Context, _, n int) error {
 		if (n+1)*fill*writers >= mostRead {
 			return full
 		}
-		_, err := l.server.Append(ctx, l.stream(plainPrefix), bare.Any, batch()...)
+		_, err := l.server.Append(ctx, l.stream(permitPrefix), bare.Any, batch()...)
 		return err
 	})
-	if errors.Is(err, full) {
-		err = nil
+	if err != nil && !errors.Is(err, full) {
+		return 0, err
 	}
-	return from, err
+	l.from = from
+	return from, nil
 }
