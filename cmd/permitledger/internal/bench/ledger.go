@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -26,6 +27,7 @@ var until = time.Date(2026, 10, 5, 8, 0, 0, 0, time.UTC)
 type ledgerSide struct {
 	*service.Service
 	dir     string
+	town    fs.FS // the council's folder, with houses enough
 	permits int
 	events  int
 	owners  []owner
@@ -50,6 +52,9 @@ func (b *bench) seeded(ctx context.Context) (*ledgerSide, error) {
 		return nil, err
 	}
 	l := &ledgerSide{dir: dir, permits: b.Permits}
+	if l.town, err = council.Town(demo.HousesFor(b.Permits)); err != nil {
+		return nil, err
+	}
 	if err := b.seed(ctx, l); err != nil {
 		return nil, err
 	}
@@ -84,7 +89,7 @@ func (b *bench) seeded(ctx context.Context) (*ledgerSide, error) {
 
 func (b *bench) open(ctx context.Context, l *ledgerSide, clock time.Time, tokens api.Tokens) (err error) {
 	l.Service, err = service.Open(ctx, service.Config{Data: l.dir, Listen: "127.0.0.1:0", Tokens: tokens,
-		Council: council.Sample(), DemoClock: clock, HoldTimers: true})
+		Council: l.town, DemoClock: clock, HoldTimers: true})
 	return err
 }
 
