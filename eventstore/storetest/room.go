@@ -152,7 +152,14 @@ func (r *room) leave(ctx context.Context) (left []string) {
 	streams, groups := r.streams, r.groups
 	r.mu.Unlock()
 	ended := make(chan []string, 1)
-	go func() { ended <- r.clean(ctx, streams, groups) }()
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				ended <- []string{fmt.Sprintf("everything under %s: panic: %v", r.prefix, p)}
+			}
+		}()
+		ended <- r.clean(ctx, streams, groups)
+	}()
 	select {
 	case left = <-ended:
 		return left

@@ -121,7 +121,14 @@ func (r *room) append(stream string, want esdb.ExpectedRevision, names ...string
 	return fmt.Sprintf("ok %d", result.NextExpectedVersion)
 }
 
-func (r *room) write(stream string, want esdb.ExpectedRevision, events ...esdb.EventData) (*esdb.WriteResult, error) {
+// write may also be called by goroutines of a case: the client's panics, with
+// which it meets answers that it does not know, become errors here.
+func (r *room) write(stream string, want esdb.ExpectedRevision, events ...esdb.EventData) (result *esdb.WriteResult, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the client panics: %v", p)
+		}
+	}()
 	return r.client.AppendToStream(r.ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: want}, events...)
 }
 

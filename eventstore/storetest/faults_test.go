@@ -1,0 +1,328 @@
+package storetest_test
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
+	"google.golang.org/grpc/metadata"
+
+	"permitledger/eventstore/storetest"
+)
+
+// each makes a fault of one that looks at events only and keeps no state.
+func each(f func(*streams.ReadReq_Options, *streams.ReadResp) []*streams.ReadResp) func(int, *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp {
+	return func(_ int, o *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp {
+		return func(m *streams.ReadResp) []*streams.ReadResp { return f(o, m) }
+	}
+}
+
+// nth does something to the nth event of each read that it is asked about.
+func nth(n int, which func(call int, o *streams.ReadReq_Options) bool, f func(*streams.ReadResp) []*streams.ReadResp) func(int, *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp {
+	return func(call int, o *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp {
+		seen := 0
+		return func(m *streams.ReadResp) []*streams.ReadResp {
+			if m.GetEvent() != nil && which(call, o) {
+				if seen++; seen == n {
+					return f(m)
+				}
+			}
+			return []*streams.ReadResp{m}
+		}
+	}
+}
+
+// swapped gives every two events of a read in the wrong order.
+func swapped(int, *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp {
+	var held *streams.ReadResp
+	return func(m *streams.ReadResp) []*streams.ReadResp {
+		switch {
+		case m.GetEvent() == nil:
+		case held == nil:
+			held = m
+			return nil
+		}
+		both := []*streams.ReadResp{m}
+		if held != nil {
+			both = append(both, held)
+			held = nil
+		}
+		return both
+	}
+}
+
+func one(m *streams.ReadResp) []*streams.ReadResp { return []*streams.ReadResp{m} }
+func none(*streams.ReadResp) []*streams.ReadResp  { return nil }
+func twice(m *streams.ReadResp) []*streams.ReadResp {
+	return []*streams.ReadResp{m, m}
+}
+func always(int, *streams.ReadReq_Options) bool { return true }
+func subscribes(_ int, o *streams.ReadReq_Options) bool {
+	return o.GetSubscription() != nil
+}
+
+// recorded changes every event that is read.
+func recorded(f func(*streams.ReadResp_ReadEvent_RecordedEvent)) fault {
+	return fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
+		if e := m.GetEvent().GetEvent(); e != nil {
+			f(e)
+		}
+		return one(m)
+	})}
+}
+
+// fromRevision moves where a stream is read or followed from.
+func fromRevision(subscription, backwards bool, by int64) fault {
+	return fault{reading: func(o *streams.ReadReq_Options) {
+		at, ok := o.GetStream().GetRevisionOption().(*streams.ReadReq_Options_StreamOptions_Revision)
+		if ok && (o.GetSubscription() != nil) == subscription && (o.GetReadDirection() == streams.ReadReq_Options_Backwards) == backwards {
+			at.Revision = uint64(max(int64(at.Revision)+by, 0))
+		}
+	}}
+}
+
+// fromPosition does the same in $all.
+func fromPosition(subscription, backwards bool, by int64) fault {
+	return fault{reading: func(o *streams.ReadReq_Options) {
+		at := o.GetAll().GetPosition()
+		if at != nil && (o.GetSubscription() != nil) == subscription && (o.GetReadDirection() == streams.ReadReq_Options_Backwards) == backwards {
+			at.CommitPosition = uint64(int64(at.CommitPosition) + by)
+			at.PreparePosition = at.CommitPosition
+		}
+	}}
+}
+
+// metadataAs replaces whatever metadata is written.
+func metadataAs(data string) fault {
+	return fault{request: func(_ *streams.AppendReq_Options, events []*proposed) []*proposed {
+		for _, e := range events {
+			if e.GetMetadata()["type"] == "$metadata" {
+				e.Data = []byte(data)
+			}
+		}
+		return events
+	}}
+}
+
+func written(f func(*streams.AppendReq_Options, []*proposed) []*proposed) fault {
+	return fault{request: f}
+}
+func answered(f func(*streams.AppendReq_Options, []*proposed, *streams.AppendResp)) fault {
+	return fault{answer: f}
+}
+
+var noTrailers = fault{trailers: func(md metadata.MD) { clear(md) }}
+
+// bad are servers that break a rule, and the cases that must notice.
+var bad = []struct {
+	how   string
+	cases string
+	fault fault
+}{
+	{"says that it is an old version", "1.1", fault{version: "21.10.0"}},
+	{"forgets ids", "2.5 2.6 2.7 2.8 4.12", written(func(_ *streams.AppendReq_Options, events []*proposed) []*proposed {
+		for _, e := range events {
+			if e.GetMetadata()["type"] != "" {
+				e.Id = &shared.UUID{Value: &shared.UUID_String_{String_: uuid.NewString()}}
+			}
+		}
+		return events
+	})},
+	{"knows ids in every stream", "2.9", fault{instead: recogniseAnywhere}},
+	{"takes an id once in a batch", "1.11", written(func(_ *streams.AppendReq_Options, events []*proposed) []*proposed {
+		return slices.CompactFunc(events, func(a, b *proposed) bool { return a.GetId().String() == b.GetId().String() })
+	})},
+	{"expects nothing", "2.2 2.4 2.10", written(func(o *streams.AppendReq_Options, events []*proposed) []*proposed {
+		o.ExpectedStreamRevision = &streams.AppendReq_Options_Any{Any: &shared.Empty{}}
+		return events
+	})},
+	{"takes existing for revision 0", "2.1", written(func(o *streams.AppendReq_Options, events []*proposed) []*proposed {
+		if o.GetStreamExists() != nil {
+			o.ExpectedStreamRevision = &streams.AppendReq_Options_Revision{Revision: 0}
+		}
+		return events
+	})},
+	{"refuses with the wrong number", "2.2 2.3 4.5", answered(func(_ *streams.AppendReq_Options, _ []*proposed, resp *streams.AppendResp) {
+		if c, ok := resp.GetWrongExpectedVersion().GetCurrentRevisionOption().(*streams.AppendResp_WrongExpectedVersion_CurrentRevision); ok {
+			c.CurrentRevision++
+		}
+	})},
+	{"refuses in the new form only", "2.3", answered(func(_ *streams.AppendReq_Options, _ []*proposed, resp *streams.AppendResp) {
+		if w := resp.GetWrongExpectedVersion(); w != nil {
+			w.CurrentRevisionOption_20_6_0 = nil
+		}
+	})},
+	{"answers with the first of a batch", "1.2", answered(func(_ *streams.AppendReq_Options, events []*proposed, resp *streams.AppendResp) {
+		if c, ok := resp.GetSuccess().GetCurrentRevisionOption().(*streams.AppendResp_Success_CurrentRevision); ok && len(events) > 0 {
+			c.CurrentRevision -= uint64(len(events) - 1)
+		}
+	})},
+	{"answers an empty append with nothing", "1.7", answered(func(_ *streams.AppendReq_Options, events []*proposed, resp *streams.AppendResp) {
+		if s := resp.GetSuccess(); s != nil && len(events) == 0 {
+			s.CurrentRevisionOption = nil
+		}
+	})},
+	{"writes batches in pieces", "1.3 2.7", fault{split: true}},
+	{"says nothing of why", "1.8 1.9 4.10", noTrailers},
+	{"mends what is malformed", "1.9", written(func(_ *streams.AppendReq_Options, events []*proposed) []*proposed {
+		for _, e := range events {
+			if e.Metadata["type"] == "" {
+				e.Metadata["type"] = "mended"
+			}
+		}
+		return events
+	})},
+	{"loses metadata", "1.4", recorded(func(e *streams.ReadResp_ReadEvent_RecordedEvent) { e.CustomMetadata = nil })},
+	{"keeps stray properties", "1.5", recorded(func(e *streams.ReadResp_ReadEvent_RecordedEvent) { e.Metadata["stray"] = "kept" })},
+	{"does not know the time", "1.6", recorded(func(e *streams.ReadResp_ReadEvent_RecordedEvent) { e.Metadata["created"] = "0" })},
+	{"gives ids in one form", "1.10", fault{reading: func(o *streams.ReadReq_Options) {
+		o.UuidOption = &streams.ReadReq_Options_UUIDOption{Content: &streams.ReadReq_Options_UUIDOption_Structured{Structured: &shared.Empty{}}}
+	}}},
+	{"does not know where in $all events lie", "1.2 3.7", recorded(func(e *streams.ReadResp_ReadEvent_RecordedEvent) { e.CommitPosition, e.PreparePosition = 1, 1 })},
+	{"takes a stream that is not there for an empty one", "3.1 4.7", fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
+		if m.GetStreamNotFound() != nil {
+			return nil
+		}
+		return one(m)
+	})}},
+	{"begins one late", "3.2", fromRevision(false, false, 1)},
+	{"begins one early backwards", "3.3", fromRevision(false, true, -1)},
+	{"reads great numbers as the start", "3.4", fault{reading: func(o *streams.ReadReq_Options) {
+		if at, ok := o.GetStream().GetRevisionOption().(*streams.ReadReq_Options_StreamOptions_Revision); ok && at.Revision > math.MaxInt64 {
+			at.Revision = 0
+		}
+	}}},
+	{"gives one where none is asked for", "3.5", fault{reading: func(o *streams.ReadReq_Options) {
+		if c, ok := o.GetCountOption().(*streams.ReadReq_Options_Count); ok && c.Count == 0 {
+			c.Count = 1
+		}
+	}}},
+	{"swaps neighbours", "1.2 3.6 6.3 7.6", fault{message: swapped}},
+	{"loses one of many", "3.6 6.3", fault{message: nth(99, always, none)}},
+	{"does not take metadata", "4.1 4.2 4.3 4.6 7.4", metadataAs(`{}`)},
+	{"takes any metadata for a limit", "4.4", metadataAs(`{"$maxCount":1}`)},
+	{"takes deletions for tombstones, and tombstones for deletions", "4.7 4.8 4.9 4.11 4.12 4.13 4.14 7.5", fault{swap: true}},
+	{"does not follow links", "5.1 5.4", fault{reading: func(o *streams.ReadReq_Options) { o.ResolveLinks = false }}},
+	{"leaves out broken links", "5.2", fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
+		if e := m.GetEvent(); e != nil && e.GetEvent() == nil {
+			return nil
+		}
+		return one(m)
+	})}},
+	{"does not understand an @ in a name", "5.3", written(func(_ *streams.AppendReq_Options, events []*proposed) []*proposed {
+		for _, e := range events {
+			if e.GetMetadata()["type"] == "$>" && strings.Count(string(e.Data), "@") > 1 {
+				e.Data = []byte("0@")
+			}
+		}
+		return events
+	})},
+	{"begins $all one late", "6.1", fromPosition(false, false, 1)},
+	{"begins $all backwards one early", "6.2", fromPosition(false, true, 1000)},
+	{"hides system events", "6.4", fault{message: each(func(o *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
+		if o.GetAll() != nil && strings.HasPrefix(m.GetEvent().GetEvent().GetMetadata()["type"], "$") {
+			return nil
+		}
+		return one(m)
+	})}},
+	{"looks at one prefix", "6.5 6.6", fault{reading: func(o *streams.ReadReq_Options) {
+		if e := o.GetFilter().GetStreamIdentifier(); len(e.GetPrefix()) > 1 {
+			e.Prefix = e.Prefix[:1]
+		}
+	}}},
+	{"gives a subscription no id", "7.1", fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
+		if c := m.GetConfirmation(); c != nil {
+			c.SubscriptionId = ""
+		}
+		return one(m)
+	})}},
+	{"does not say that it caught up", "7.2 7.3", fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
+		if m.GetCaughtUp() != nil {
+			return nil
+		}
+		return one(m)
+	})}},
+	{"begins a subscription to a stream with the event named", "7.2 7.10", fromRevision(true, false, -1)},
+	{"begins a subscription to $all with the event named", "7.3 7.10", fromPosition(true, false, -1)},
+	{"ends a tombstoned stream's subscription without a word", "7.5", fault{endless: true}},
+	{"loses an event on the way into the present", "7.6 7.7", fault{message: nth(70, subscribes, none)}},
+	{"gives an event twice", "7.6", fault{message: nth(70, subscribes, twice)}},
+	{"drops who takes much", "7.6 7.7", fault{atMost: 64}},
+	{"ends everybody's subscription with one", "7.8", fault{endsAll: true}},
+	{"gives no checkpoints", "7.9 7.10", fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
+		if m.GetCheckpoint() != nil {
+			return nil
+		}
+		return one(m)
+	})}},
+	{"gives checkpoints twice", "7.9", fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
+		if m.GetCheckpoint() != nil {
+			return twice(m)
+		}
+		return one(m)
+	})}},
+	{"gives some other events than others", "7.11", fault{message: nth(20, func(call int, _ *streams.ReadReq_Options) bool { return call%2 == 0 }, none)}},
+}
+
+// recogniseAnywhere answers a known id without writing, whatever the stream.
+func recogniseAnywhere(p *proxy, _ *streams.AppendReq_Options, events []*proposed) *streams.AppendResp {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range events {
+		id := e.GetId().String()
+		if p.seen[id] {
+			return &streams.AppendResp{Result: &streams.AppendResp_Success_{Success: &streams.AppendResp_Success{
+				CurrentRevisionOption: &streams.AppendResp_Success_CurrentRevision{CurrentRevision: uint64(len(events) - 1)},
+			}}}
+		}
+		p.seen[id] = true
+	}
+	return nil
+}
+
+// mustNotice runs the cases of these numbers, each of which must fail.
+func mustNotice(t *testing.T, s *storetest.Server, numbers string) {
+	t.Helper()
+	for _, c := range storetest.Cases() {
+		if !slices.Contains(strings.Fields(numbers), c.Number) {
+			continue
+		}
+		r := c.Run(t.Context(), s, storetest.Options{Timeout: 20 * time.Second, Patience: 700 * time.Millisecond})
+		switch r.Outcome {
+		case storetest.Failed:
+		case storetest.NotOffered:
+			t.Skipf("NOT OFFERED by the node, so it cannot be broken: %s", c.Rule)
+		default:
+			t.Errorf("%s %s: %s", c.Number, c.Name, r.Outcome)
+		}
+		t.Logf("%s: %s", c.Number, strings.Join(r.Because, "\n"))
+	}
+}
+
+// Every rule is noticed when it is broken, so no case passes whatever the
+// server does. Without a fault the same server passes.
+func TestBadServersAreNoticed(t *testing.T) {
+	n := openNode(t)
+	noticed := " "
+	for _, b := range bad {
+		noticed += b.cases + " "
+		t.Run(b.how, func(t *testing.T) {
+			t.Parallel()
+			mustNotice(t, connect(t, spoil(t, n.Addr(), b.fault)), b.cases)
+		})
+	}
+	t.Run("none", func(t *testing.T) {
+		t.Parallel()
+		checkAll(t, connect(t, spoil(t, n.Addr(), fault{})))
+	})
+	for _, c := range storetest.Cases() {
+		if !strings.HasPrefix(c.Number, "8.") && !strings.Contains(noticed, " "+c.Number+" ") {
+			t.Errorf("no server breaks %s %s", c.Number, c.Name)
+		}
+	}
+}
