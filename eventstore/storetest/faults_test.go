@@ -250,9 +250,9 @@ var bad = []struct {
 	{"begins a subscription to a stream with the event named", "7.2 7.10", fromRevision(true, false, -1)},
 	{"begins a subscription to $all with the event named", "7.3 7.10", fromPosition(true, false, -1)},
 	{"ends a tombstoned stream's subscription without a word", "7.5", fault{endless: true}},
-	{"loses an event on the way into the present", "7.6 7.7", fault{message: nth(70, subscribes, none)}},
+	{"loses an event on the way into the present", "7.6 7.7", fault{message: nth(50, subscribes, none)}},
 	{"gives an event twice", "7.6", fault{message: nth(70, subscribes, twice)}},
-	{"drops who takes much", "7.6 7.7", fault{atMost: 64}},
+	{"drops who takes much", "7.6 7.7", fault{atMost: 40}},
 	{"ends everybody's subscription with one", "7.8", fault{endsAll: true}},
 	{"gives no checkpoints", "7.9 7.10", fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
 		if m.GetCheckpoint() != nil {

@@ -203,7 +203,7 @@ func (r *room) inOrder(f *feed, n int) {
 }
 
 func checkSlow(r *room) {
-	const events, size = 120, 50_000
+	const events, size = 60, 50_000
 	s := r.stream("s")
 	begin := r.put(s, "begin")
 	slow := r.follow(s, esdb.SubscribeToStreamOptions{From: esdb.Start{}})
