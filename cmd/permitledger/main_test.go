@@ -25,6 +25,8 @@ type running struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	address string
+	serves  chan string   // takes the address when the program says where it serves
+	silent  chan struct{} // closed when the program has ended and all that it said was read
 	mu      sync.Mutex
 	stderr  bytes.Buffer
 }
@@ -32,7 +34,19 @@ type running struct {
 // launch starts the program and waits until it says where it serves.
 func launch(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, cmd: exec.Command("permitledger", args...)}
+	r := begin(t, args...)
+	select {
+	case r.address = <-r.serves:
+	case <-r.silent:
+		t.Fatalf("the program ended before it served:\n%s", r.said())
+	}
+	return r
+}
+
+// begin starts the program and waits for nothing.
+func begin(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := &running{t: t, cmd: exec.Command("permitledger", args...), serves: make(chan string, 1), silent: make(chan struct{})}
 	out, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -41,23 +55,18 @@ func launch(t *testing.T, args ...string) *running {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.kill() })
-	address := make(chan string, 1)
 	go func() {
+		defer close(r.silent)
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
 			r.mu.Lock()
 			r.stderr.WriteString(lines.Text() + "\n")
 			r.mu.Unlock()
 			if _, rest, ok := strings.Cut(lines.Text(), "serves http://"); ok {
-				address <- strings.TrimSuffix(rest, "/api/v1")
+				r.serves <- strings.TrimSuffix(rest, "/api/v1")
 			}
 		}
-		close(address)
 	}()
-	var ok bool
-	if r.address, ok = <-address; !ok {
-		t.Fatalf("the program ended before it served:\n%s", r.said())
-	}
 	return r
 }
 
@@ -70,5 +79,6 @@ func (r *running) said() string {
 // kill ends the process as a power cut would: without a word.
 func (r *running) kill() {
 	_ = r.cmd.Process.Kill() // it may be gone already
+	<-r.silent
 	_ = r.cmd.Wait()
 }
