@@ -61,7 +61,7 @@ func (c nodeCheckCommand) Run(p *program) error {
 			tell(p.stdout, r)
 		}
 	}
-	failed := counts[storetest.Failed] + counts[storetest.Interrupted]
+	failed := counts[storetest.Failed] + counts[storetest.Forbidden] + counts[storetest.Interrupted]
 	if c.JSON {
 		encoder := json.NewEncoder(p.stdout)
 		encoder.SetIndent("", "  ")
@@ -75,8 +75,10 @@ func (c nodeCheckCommand) Run(p *program) error {
 	switch {
 	case counts[storetest.Interrupted] > 0:
 		return fmt.Errorf("stopped before it was done: %d rules were not checked", counts[storetest.Interrupted])
+	case counts[storetest.Failed] == 0 && counts[storetest.Forbidden] > 0:
+		return fmt.Errorf("%d rules could not be checked, because this user may not do what that needs: check as an admin", counts[storetest.Forbidden])
 	case failed > 0:
-		return fmt.Errorf("%d rules do not hold: do not put a ledger on this server before it is clear why", failed)
+		return fmt.Errorf("%d rules do not hold: do not put a ledger on this server before it is clear why", counts[storetest.Failed])
 	case left > 0:
 		return errors.New("the rules hold, but not everything written could be removed again: delete the streams named above")
 	}
@@ -103,7 +105,8 @@ func (c nodeCheckCommand) chosen() (cases []storetest.Case, err error) {
 // rule and what was seen.
 func tell(w io.Writer, r storetest.Result) {
 	mark := map[storetest.Outcome]string{
-		storetest.Passed: "ok", storetest.Failed: "FAILED", storetest.NotOffered: "NOT OFFERED", storetest.Interrupted: "not done",
+		storetest.Passed: "ok", storetest.Failed: "FAILED", storetest.NotOffered: "NOT OFFERED",
+		storetest.Forbidden: "FORBIDDEN", storetest.Interrupted: "not done",
 	}[r.Outcome]
 	fmt.Fprintf(w, "%-11s  %-5s %s\n", mark, r.Number, r.Name)
 	if r.Outcome == storetest.Failed {

@@ -203,3 +203,15 @@ func TestWhatIsNotOffered(t *testing.T) {
 		}
 	}
 }
+
+// A user who may not write learns nothing of the rules, and is told so.
+func TestWhatIsForbidden(t *testing.T) {
+	s := connect(t, spoil(t, openNode(t).Addr(), fault{barred: true}))
+	for _, c := range storetest.Cases() {
+		if c.Number == "1.2" || c.Number == "2.1" || c.Number == "7.6" {
+			if r := c.Run(t.Context(), s, storetest.Options{}); r.Outcome != storetest.Forbidden || len(r.Because) != 1 {
+				t.Errorf("%s %s: %s: %v", c.Number, c.Name, r.Outcome, r.Because)
+			}
+		}
+	}
+}

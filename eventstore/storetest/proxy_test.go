@@ -39,6 +39,7 @@ type fault struct {
 	atMost  int  // messages of a subscription, after which it is dropped
 	hidden  bool // says that it has no persistent subscriptions
 	broken  bool // says that it has them, and has not
+	barred  bool // lets nobody write
 	groups  groupFault
 }
 
@@ -107,6 +108,9 @@ func spoil(t *testing.T, address string, f fault) (connectionString string) {
 
 // Append collects the batch, and writes it.
 func (p *proxy) Append(in streams.Streams_AppendServer) error {
+	if p.barred {
+		return status.Error(codes.PermissionDenied, "not you")
+	}
 	var options *streams.AppendReq_Options
 	var events []*proposed
 	for {

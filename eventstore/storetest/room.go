@@ -27,6 +27,7 @@ type room struct {
 	streams []string // guarded by mu; to be removed
 	groups  []group  // guarded by mu; to be removed
 	faults  []string // guarded by mu
+	barred  string   // guarded by mu; what the user may not
 	absent  bool     // guarded by mu; the server lacks what is asked of it
 }
 
@@ -77,7 +78,7 @@ func (r *room) must(what string, err error) {
 		r.mu.Unlock()
 		panic(stopped{})
 	case codeOf(err) == "denied":
-		r.stop("%s: this user may not: %v", what, err)
+		r.bar("%s: this user may not: %v", what, err)
 	case r.ctx.Err() != nil:
 		r.stop("%s: the case's time was over: %v", what, err)
 	default:
@@ -85,9 +86,20 @@ func (r *room) must(what string, err error) {
 	}
 }
 
+// bar ends a case that may not do what it must.
+func (r *room) bar(format string, args ...any) {
+	r.mu.Lock()
+	r.barred = fmt.Sprintf(format, args...)
+	r.mu.Unlock()
+	panic(stopped{})
+}
+
 // same records a difference between what was seen and what the rule says.
 func (r *room) same(what string, got, want any) bool {
 	g, w := fmt.Sprint(got), fmt.Sprint(want)
+	if g != w && g == "denied" {
+		r.bar("%s: this user may not", what)
+	}
 	if g != w {
 		r.fail("%s: expected %s, seen %s", what, quoted(w), quoted(g))
 	}
@@ -119,6 +131,8 @@ func (r *room) verdict() (Outcome, []string) {
 	switch {
 	case len(r.faults) > 0:
 		return Failed, r.faults
+	case r.barred != "":
+		return Forbidden, []string{r.barred}
 	case r.absent:
 		return NotOffered, nil
 	}

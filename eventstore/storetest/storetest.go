@@ -50,17 +50,20 @@ const (
 	Failed
 	// NotOffered means that the server does not have what the rule is about.
 	NotOffered
+	// Forbidden means that the user may not do what the case must, so that
+	// nothing is known of the rule.
+	Forbidden
 	// Interrupted means that the context ended before the case did.
 	Interrupted
 )
 
 func (o Outcome) String() string {
-	return [...]string{"ok", "FAILED", "not offered by this server", "interrupted"}[o]
+	return [...]string{"ok", "FAILED", "not offered by this server", "forbidden to this user", "interrupted"}[o]
 }
 
 // MarshalJSON writes the outcome as its word.
 func (o Outcome) MarshalJSON() ([]byte, error) {
-	return json.Marshal([...]string{"ok", "failed", "not-offered", "interrupted"}[o])
+	return json.Marshal([...]string{"ok", "failed", "not-offered", "forbidden", "interrupted"}[o])
 }
 
 // Result is what came of a case.
