@@ -32,8 +32,6 @@ var suiteFails = map[string]string{
 	"TestStreams/ReadStreamTests/readStreamEventsForwardsFromZeroPosition":         "wants the events of a fixture database",
 	"TestStreams/ReadStreamTests/readStreamEventsBackwardsFromEndPosition":         "wants the events of a fixture database",
 	"TestStreams/SubscriptionTests/allSubscriptionWithFilterDeliversCorrectEvents": "wants the byte positions of a fixture database",
-	"TestStreams/AuthenticationTests/callInsecureWithoutCredentials":               "creates a persistent subscription",
-	"TestStreams/AuthenticationTests/callInsecureWithInvalidCredentials":           "creates a persistent subscription",
 	"TestExpectations/ReadAllTests/readAllEventsForwardsFromZeroPosition(":         "wants the byte positions of a fixture database",
 	"TestExpectations/ReadAllTests/readAllEventsForwardsFromNonZeroPosition":       "wants the byte positions of a fixture database",
 	"TestExpectations/ReadAllTests/readAllEventsBackwardsFromZeroPosition":         "wants the byte positions of a fixture database",
@@ -97,7 +95,7 @@ func runSuite(t *testing.T, endpoint string) []byte {
 		t.Fatal(err)
 	}
 	suite := exec.Command("go", "test", "-mod=mod", "-count=1", "-timeout=100s", "-json",
-		"-run", "^(TestStreams|TestExpectations|TestMisc|TestConnectionString.*|TestConsistent.*|Test.*PropertyRetrieval.*|TestGetAll.*)$", "./esdb")
+		"-run", "^(TestStreams|TestPersistentSubscriptions|TestExpectations|TestMisc|TestConnectionString.*|TestConsistent.*|Test.*PropertyRetrieval.*|TestGetAll.*)$", "./esdb")
 	suite.Dir = work
 	suite.Env = append(os.Environ(), "NODE_ENDPOINT="+endpoint, "GOFLAGS=", "GOWORK=off")
 	suite.Stderr = os.Stderr

@@ -28,21 +28,24 @@ func (featureService) GetSupportedMethods(context.Context, *shared.Empty) (*serv
 		return &serverfeatures.SupportedMethod{ServiceName: service, MethodName: name, Features: features}
 	}
 	const (
+		groupsName   = "event_store.client.persistent_subscriptions.persistentsubscriptions"
 		streamsName  = "event_store.client.streams.streams"
 		gossipName   = "event_store.client.gossip.gossip"
 		featuresName = "event_store.client.server_features.serverfeatures"
 	)
-	return &serverfeatures.SupportedMethods{
-		EventStoreServerVersion: serverVersion,
-		Methods: []*serverfeatures.SupportedMethod{
-			method(streamsName, "read", "position", "events"),
-			method(streamsName, "append"),
-			method(streamsName, "delete"),
-			method(streamsName, "tombstone"),
-			method(gossipName, "read"),
-			method(featuresName, "getsupportedmethods"),
-		},
-	}, nil
+	methods := []*serverfeatures.SupportedMethod{
+		method(streamsName, "read", "position", "events"),
+		method(streamsName, "append"),
+		method(streamsName, "delete"),
+		method(streamsName, "tombstone"),
+		method(groupsName, "restartsubsystem"),
+		method(gossipName, "read"),
+		method(featuresName, "getsupportedmethods"),
+	}
+	for _, name := range []string{"create", "update", "delete", "read", "getinfo", "replayparked", "list"} {
+		methods = append(methods, method(groupsName, name, "stream", "all"))
+	}
+	return &serverfeatures.SupportedMethods{EventStoreServerVersion: serverVersion, Methods: methods}, nil
 }
 
 // gossipService serves event_store.client.gossip.Gossip: a cluster of one.

@@ -56,9 +56,15 @@ func parseFilter(ctx context.Context, f *streams.ReadReq_Options_FilterOptions, 
 	return result, nil
 }
 
+// expression is what each request for filtered events declares for itself.
+type expression interface {
+	GetRegex() string
+	GetPrefix() []string
+}
+
 // matcher tests a name by the expression: by its regular expression, found
 // anywhere in the name, if it has one, and else by its prefixes.
-func matcher(e *streams.ReadReq_Options_FilterOptions_Expression) (func(string) bool, error) {
+func matcher(e expression) (func(string) bool, error) {
 	if e.GetRegex() != "" {
 		re, err := regexp.Compile(e.GetRegex())
 		if err != nil {

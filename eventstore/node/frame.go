@@ -85,17 +85,7 @@ func (r resolved) bound() int {
 // frame encodes the event into the end of region.
 func (r resolved) frame(region []byte, stringIDs bool) frame {
 	w := backwriter{region, len(region)}
-	w.number(fieldPosition, r.original().position)
-	for _, part := range []struct {
-		field protowire.Number
-		rec   *record
-	}{{fieldLink, r.link}, {fieldEvent, r.event}} {
-		if part.rec != nil {
-			end := w.at
-			w.record(part.rec, stringIDs)
-			w.open(part.field, end)
-		}
-	}
+	w.resolved(r, stringIDs)
 	w.open(fieldRespEvent, len(region))
 	return frame(region[w.at:])
 }
@@ -137,6 +127,21 @@ func (w *backwriter) string(field protowire.Number, v string) {
 func (w *backwriter) open(field protowire.Number, end int) {
 	w.varint(uint64(end - w.at))
 	w.tag(field, protowire.BytesType)
+}
+
+// resolved writes what a read and a persistent subscription have in common.
+func (w *backwriter) resolved(r resolved, stringIDs bool) {
+	w.number(fieldPosition, r.original().position)
+	for _, part := range []struct {
+		field protowire.Number
+		rec   *record
+	}{{fieldLink, r.link}, {fieldEvent, r.event}} {
+		if part.rec != nil {
+			end := w.at
+			w.record(part.rec, stringIDs)
+			w.open(part.field, end)
+		}
+	}
 }
 
 func (w *backwriter) record(rec *record, stringIDs bool) {

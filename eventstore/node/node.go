@@ -3,15 +3,15 @@
 // with a real cluster: in a demonstration, in a test, in a small installation.
 //
 // It is one node and never a cluster, has users and access lists only where it
-// is given a file of users, runs no projections and no persistent
-// subscriptions, and never removes an event from its log: what is deleted or
-// truncated is hidden, as it is on a real server before it is scavenged. It
-// knows nothing of what its streams are for.
+// is given a file of users, runs no projections, and never removes an event
+// from its log: what is deleted or truncated is hidden, as it is on a real
+// server before it is scavenged. It knows nothing of what its streams are for.
 //
 // Begin reading here, then sequencer.go for how something is written,
 // commitcheck.go for when it is not, read.go and subscribe.go for how it is
-// read, tls.go and authorize.go for who may, and key.go, record.go and
-// engine.go for how it lies on disk.
+// read, persistent.go for the subscriptions that the node keeps track of,
+// tls.go and authorize.go for who may, and key.go, record.go and engine.go for
+// how it lies on disk.
 package node
 
 import (
@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -79,6 +80,12 @@ type Options struct {
 	Now func() time.Time
 	// FS is the file system under Dir. Nil means the operating system's.
 	FS vfs.FS
+
+	// Tests hold the time of persistent subscriptions in their hands: how long
+	// a consumer has had an event is not a matter of Now, which may be a
+	// simulated clock.
+	wall  func() time.Time
+	beats <-chan time.Time
 }
 
 // Node is a running event store.
@@ -86,6 +93,7 @@ type Node struct {
 	engine    *engine
 	tail      *tail
 	sequencer *sequencer
+	groups    *groupSet
 	metrics   *metrics
 	log       *slog.Logger
 	now       func() time.Time
@@ -156,6 +164,7 @@ func (n *Node) start(o Options, s security) error {
 	if s.certificate != nil {
 		n.leaf = s.certificate.Leaf
 	}
+	n.startGroups(o)
 	n.server = grpc.NewServer(append(s.options(n),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.ForceServerCodecV2(newFrameCodec()),
@@ -165,6 +174,7 @@ func (n *Node) start(o Options, s security) error {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
 	)...)
 	streams.RegisterStreamsServer(n.server, streamService{Node: n})
+	persistent.RegisterPersistentSubscriptionsServer(n.server, persistentService{Node: n})
 	serverfeatures.RegisterServerFeaturesServer(n.server, featureService{})
 	gossip.RegisterGossipServer(n.server, gossipService{Node: n})
 	if err := n.listen(o.Listen, o.Socket); err != nil {
@@ -222,6 +232,9 @@ func (n *Node) Close() error {
 
 func (n *Node) close() error {
 	close(n.closing)
+	if n.groups != nil {
+		n.groups.shutdown()
+	}
 	if n.server != nil {
 		hard := time.AfterFunc(closeWait, n.server.Stop)
 		n.server.GracefulStop()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/projections"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -272,7 +273,7 @@ func TestFeatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range methods.GetMethods() {
-		if m.GetMethodName() == "batchappend" || strings.Contains(m.GetServiceName(), "persistent") {
+		if m.GetMethodName() == "batchappend" || strings.Contains(m.GetServiceName(), "projections") {
 			t.Errorf("%v is advertised", m)
 		}
 	}
@@ -283,9 +284,9 @@ func TestFeatures(t *testing.T) {
 	if _, err := batch.Recv(); status.Code(err) != codes.Unimplemented {
 		t.Errorf("BatchAppend: %v", err)
 	}
-	err = c.CreatePersistentSubscription(timeout(t), "s", "g", esdb.PersistentStreamSubscriptionOptions{})
-	if codeOf(err) != "unsupported" {
-		t.Errorf("a persistent subscription: %v", err)
+	_, err = projections.NewProjectionsClient(conn).RestartSubsystem(timeout(t), &shared.Empty{})
+	if status.Code(err) != codes.Unimplemented {
+		t.Errorf("a projection: %v", err)
 	}
 }
 

@@ -1,0 +1,120 @@
+package node
+
+import (
+	"errors"
+	"math"
+
+	"permitledger/eventstore/node/internal/competing"
+)
+
+// errStreamEnded is returned when a group's stream was ended for good.
+var errStreamEnded = errors.New("the stream was ended by a tombstone")
+
+// supply reads for a group what lies beyond the place it has come to. It is a
+// cursor like that of any other subscription: nothing is kept for a group that
+// does not ask.
+type supply struct {
+	*Node
+	stream string
+	all    bool
+	match  func(*record) bool // nil where everything is wanted
+	next   uint64             // revision or position to go on at
+
+	// live tells that the group was at the end of the log when it last read.
+	// What the stream's metadata hides is passed over only in history: what
+	// comes while a group listens is delivered whatever becomes of it.
+	live bool
+}
+
+// read gives at most so many events, and the place up to which there are no
+// others. It notes whether that is the end.
+func (s *supply) read(limit uint64, most int) ([]competing.Event, competing.Place, error) {
+	view, err := s.engine.read(limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer view.close()
+	most = min(most, pageRecords)
+	read := s.readStream
+	if s.all {
+		read = s.readAll
+	}
+	page, events, err := read(view, most)
+	if err != nil {
+		return nil, 0, err
+	}
+	bytes := uint64(0)
+	for i := range page {
+		bytes += page[i].size
+	}
+	s.live = len(page) < most && bytes < pageBytes
+	return events, s.through(), nil
+}
+
+func (s *supply) through() competing.Place {
+	return competing.Place(min(s.next, math.MaxInt64)) - 1
+}
+
+func (s *supply) readAll(view *reader, most int) ([]record, []competing.Event, error) {
+	cursor := allCursor{next: s.next}
+	if s.next <= firstPosition {
+		cursor = allCursor{next: firstPosition, exact: true}
+	}
+	page, err := cursor.forwards(view, most)
+	if err != nil || len(page) == 0 {
+		return nil, nil, err
+	}
+	events := make([]competing.Event, 0, len(page))
+	for i := range page {
+		rec := &page[i]
+		if hiddenFromAll(rec) {
+			continue
+		}
+		e := newGroupEvent(rec, competing.Place(rec.position))
+		e.Wanted = s.match == nil || s.match(rec)
+		events = append(events, e)
+	}
+	// Whatever comes has a position after that of the last record.
+	s.next = page[len(page)-1].position + 1
+	return page, events, nil
+}
+
+func (s *supply) readStream(view *reader, most int) ([]record, []competing.Event, error) {
+	var h head
+	if !s.live {
+		var err error
+		if h, err = view.head(s.stream); err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case h.tombstoned:
+			return nil, nil, errStreamEnded
+		case h.softDeleted():
+			s.next = max(s.next, uint64(h.last+1))
+		default:
+			s.next = max(s.next, h.first())
+		}
+	}
+	cursor := streamCursor{stream: s.stream, next: s.next}
+	page, err := cursor.page(view, most)
+	if err != nil {
+		return nil, nil, err
+	}
+	now := s.now()
+	events := make([]competing.Event, 0, len(page))
+	for i := range page {
+		rec := &page[i]
+		if rec.revision == tombstoneRevision {
+			return nil, nil, errStreamEnded
+		}
+		if !h.expired(rec, now) {
+			events = append(events, newGroupEvent(rec, competing.Place(rec.revision)))
+		}
+	}
+	s.next = cursor.next
+	return page, events, nil
+}
+
+func newGroupEvent(rec *record, place competing.Place) competing.Event {
+	return competing.Event{Place: place, Position: rec.position, ID: rec.id, Wanted: true}
+}
