@@ -79,7 +79,8 @@ func (g *openGroup) resume() error {
 		}
 	}
 	g.saved, g.reach = saved, at
-	g.supply = supply{Node: g.Node, stream: g.entry.Stream, all: g.entry.ofAll(), match: match, next: next}
+	g.supply = supply{Node: g.Node, stream: g.entry.Stream, all: g.entry.ofAll(), match: match}
+	g.supply.goOn(next)
 	g.state = competing.New(g.entry.settings(), at)
 	first, end, err := g.parkedRange(g.entry.key())
 	if err != nil {

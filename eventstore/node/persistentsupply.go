@@ -2,7 +2,6 @@ package node
 
 import (
 	"errors"
-	"math"
 
 	"permitledger/eventstore/node/internal/competing"
 )
@@ -18,7 +17,10 @@ type supply struct {
 	stream string
 	all    bool
 	match  func(*record) bool // nil where everything is wanted
-	next   uint64             // revision or position to go on at
+
+	next    uint64          // revision to go on at, in a stream
+	cursor  allCursor       // in $all
+	through competing.Place // nothing is to be found up to here any more
 
 	// live tells that the group was at the end of the log when it last read.
 	// What the stream's metadata hides is passed over only in history: what
@@ -48,19 +50,20 @@ func (s *supply) read(limit uint64, most int) ([]competing.Event, competing.Plac
 		bytes += page[i].size
 	}
 	s.live = len(page) < most && bytes < pageBytes
-	return events, s.through(), nil
+	return events, s.through, nil
 }
 
-func (s *supply) through() competing.Place {
-	return competing.Place(min(s.next, math.MaxInt64)) - 1
+// goOn sets where reading begins, inclusive.
+func (s *supply) goOn(next uint64) {
+	s.next, s.cursor = next, allCursor{next: next}
+	if next <= firstPosition {
+		s.cursor = allCursor{next: firstPosition, exact: true}
+	}
+	s.through = competing.Place(next) - 1
 }
 
 func (s *supply) readAll(view *reader, most int) ([]record, []competing.Event, error) {
-	cursor := allCursor{next: s.next}
-	if s.next <= firstPosition {
-		cursor = allCursor{next: firstPosition, exact: true}
-	}
-	page, err := cursor.forwards(view, most)
+	page, err := s.cursor.forwards(view, most)
 	if err != nil || len(page) == 0 {
 		return nil, nil, err
 	}
@@ -74,8 +77,7 @@ func (s *supply) readAll(view *reader, most int) ([]record, []competing.Event, e
 		e.Wanted = s.match == nil || s.match(rec)
 		events = append(events, e)
 	}
-	// Whatever comes has a position after that of the last record.
-	s.next = page[len(page)-1].position + 1
+	s.through = competing.Place(page[len(page)-1].position)
 	return page, events, nil
 }
 
@@ -112,6 +114,7 @@ func (s *supply) readStream(view *reader, most int) ([]record, []competing.Event
 		}
 	}
 	s.next = cursor.next
+	s.through = competing.Place(s.next) - 1
 	return page, events, nil
 }
 
