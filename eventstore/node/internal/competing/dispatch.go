@@ -51,13 +51,6 @@ func (g *Group) Leave(now time.Time, id ConsumerID) {
 	g.push(now)
 }
 
-// DropAll ends the connections of all consumers.
-func (g *Group) DropAll() {
-	for _, c := range g.consumers {
-		g.emit(Drop{Who: c.id})
-	}
-}
-
 // push gives out what waits while somebody has room: what was given out before
 // first. Two events with one id are never out at the same time, as an answer
 // could not say which of them it means.

@@ -146,7 +146,7 @@ func (g *Group) Tick(now time.Time) {
 }
 
 // Effect is something that the group's owner is to do: one of Deliver,
-// Withdraw, Drop and Park.
+// Withdraw and Park.
 type Effect interface{ effect() }
 
 // Deliver hands an event to a consumer.
@@ -164,9 +164,6 @@ type Withdraw struct {
 	ID   uuid.UUID
 }
 
-// Drop ends a consumer's connection.
-type Drop struct{ Who ConsumerID }
-
 // Park has an event written to the stream of parked events. The group waits
 // for Parked or NotParked.
 type Park struct {
@@ -176,7 +173,6 @@ type Park struct {
 
 func (Deliver) effect()  {}
 func (Withdraw) effect() {}
-func (Drop) effect()     {}
 func (Park) effect()     {}
 
 // Take hands over the effects since it was last called. Among those of one
