@@ -32,8 +32,9 @@ func (r *rejection) Unwrap() error { return r.err }
 // apply folds a batch into the file, with the mark, in one transaction. It is
 // the one way by which events get into any file: into the live one, and into
 // one that is made beside it. When the model rejects an event, all before it
-// are kept and a *rejection is returned; at any other error nothing is. It
-// gives the number of events that the model was given and has applied.
+// are kept and a *rejection is returned; at any other error nothing is, and a
+// file that is being filled is of no more use after either. It gives the number
+// of events that the model was given and has applied.
 func (f *file) apply(ctx context.Context, m Model, batch []item) (int, error) {
 	if len(batch) == 0 {
 		return 0, nil
@@ -76,6 +77,9 @@ func (f *file) apply(ctx context.Context, m Model, batch []item) (int, error) {
 	}
 	if ctx.Err() != nil || ofTheMachine(rejected.err) {
 		return 0, rejected.err // and so no *rejection: the event is not to blame
+	}
+	if f.filling {
+		return 0, rejected
 	}
 	// The transaction is gone with the good events in it: they go in again.
 	applied, err = f.apply(ctx, m, batch[:rejected.index])

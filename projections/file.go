@@ -52,6 +52,10 @@ type file struct {
 	mark   Mark    // of the goroutine that applies events, as the next two
 	known  *statements
 	erased erasure // how far the last erasure has left the file
+	// filling says that nothing is rolled back in this file, and later has the
+	// indexes that it is still to be given.
+	filling bool
+	later   []string
 
 	mu     sync.Mutex
 	users  int  // reads under way, and one for whoever owns the file
@@ -72,44 +76,63 @@ const (
 // readers is how many reads of one model go on at the same time.
 const readers = 4
 
-// dsn makes the name by which the driver opens a file. secure_delete
-// overwrites what is deleted, so that an erasure leaves nothing in free pages.
-// NORMAL may lose the last commits in a power cut, never half of one: they are
-// then applied again.
-func dsn(path string, readOnly bool) string {
-	q := url.Values{}
-	pragmas := []string{"busy_timeout(1000)"}
-	if readOnly {
-		pragmas = append(pragmas, "query_only(1)")
-	} else {
-		pragmas = append(pragmas, "journal_mode(WAL)", "synchronous(NORMAL)", "secure_delete(1)")
-		q.Set("_txlock", "immediate")
-	}
-	q["_pragma"] = pragmas
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+// access is what a connection to a file is for.
+type access int
+
+const (
+	reading   access = iota
+	following        // writing to a file that is read and has to outlive a crash
+	filling          // writing to a file that is thrown away if it is cut off
+)
+
+// pragmas is how SQLite is set up for each. secure_delete overwrites what is
+// deleted, so that an erasure leaves nothing in free pages. NORMAL may lose the
+// last commits in a power cut, never half of one: they are then applied again.
+// A file that is being filled is thrown away when anything goes wrong: nothing
+// of it has to be on the disk before it is whole, and nothing is rolled back.
+// Its keys come in no order, and the cache holds the pages that they hit.
+var pragmas = map[access][]string{
+	reading:   {"query_only(1)"},
+	following: {"journal_mode(WAL)", "synchronous(NORMAL)", "secure_delete(1)", "cache_size(-16384)"},
+	filling:   {"journal_mode(OFF)", "synchronous(OFF)", "secure_delete(1)", "cache_size(-65536)"},
 }
 
-// openFile opens a file as it is; it has to be there.
-func openFile(ctx context.Context, path string) (_ *file, err error) {
-	f := &file{path: path, users: 1, closed: make(chan struct{})}
-	if f.writer, err = sql.Open("sqlite", dsn(path, false)); err != nil {
+// connect opens a file for some use.
+func connect(path string, use access) (*sql.DB, error) {
+	q := url.Values{"_pragma": append([]string{"busy_timeout(1000)"}, pragmas[use]...)}
+	most := readers
+	if use != reading {
+		q.Set("_txlock", "immediate")
+		most = 1
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
 		return nil, err
 	}
-	f.writer.SetMaxOpenConns(1)
+	db.SetMaxOpenConns(most)
+	db.SetMaxIdleConns(most)
+	return db, nil
+}
+
+// openFile opens a file as it is, for following or filling; it has to be there.
+func openFile(ctx context.Context, path string, use access) (_ *file, err error) {
+	f := &file{path: path, filling: use == filling, users: 1, closed: make(chan struct{})}
+	if f.writer, err = connect(path, use); err != nil {
+		return nil, err
+	}
 	f.known = newStatements(f.writer)
-	if f.reader, err = sql.Open("sqlite", dsn(path, true)); err != nil {
+	if f.reader, err = connect(path, reading); err != nil {
 		return nil, errors.Join(err, f.writer.Close())
 	}
-	f.reader.SetMaxOpenConns(readers)
-	f.reader.SetMaxIdleConns(readers)
 	if err = f.writer.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&f.erased); err != nil {
 		return nil, errors.Join(err, f.shut())
 	}
 	return f, nil
 }
 
-// createFile makes an empty file for a model.
-func createFile(ctx context.Context, path string, m Model, live bool) (*file, error) {
+// createFile makes an empty file for a model: a live one for following, or one
+// for filling.
+func createFile(ctx context.Context, path string, m Model, use access) (*file, error) {
 	if err := removeFile(path); err != nil {
 		return nil, err
 	}
@@ -122,7 +145,7 @@ func createFile(ctx context.Context, path string, m Model, live bool) (*file, er
 	if err := h.Close(); err != nil {
 		return nil, err
 	}
-	f, err := openFile(ctx, path)
+	f, err := openFile(ctx, path, use)
 	if err != nil {
 		return nil, err
 	}
@@ -134,13 +157,48 @@ func createFile(ctx context.Context, path string, m Model, live bool) (*file, er
 		if _, err := tx.ExecContext(ctx, ddl); err != nil {
 			return fmt.Errorf("making the tables: %w", err)
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO projection VALUES (1, ?, ?, ?, 0, 0, '', 0, '', 0)`, m.Name(), version, live)
+		_, err := tx.ExecContext(ctx, `INSERT INTO projection VALUES (1, ?, ?, ?, 0, 0, '', 0, '', 0)`, m.Name(), version, use == following)
+		if err == nil && use == filling {
+			err = f.postpone(ctx, tx, m)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, errors.Join(err, f.shut(), removeFile(path))
 	}
 	return f, nil
+}
+
+// postpone takes out the indexes that no fold uses: made at once from all rows,
+// they cost far less than kept up with each.
+func (f *file) postpone(ctx context.Context, tx *sql.Tx, m Model) error {
+	l, ok := m.(interface{ Lookups() []string })
+	if !ok {
+		return nil
+	}
+	for _, name := range l.Lookups() {
+		var ddl string
+		err := tx.QueryRowContext(ctx, `SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?`, name).Scan(&ddl)
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `DROP INDEX `+quote(name))
+		}
+		if err != nil {
+			return fmt.Errorf("postponing the index %s: %w", name, err)
+		}
+		f.later = append(f.later, ddl)
+	}
+	return nil
+}
+
+// index makes the indexes that were postponed.
+func (f *file) index(ctx context.Context) error {
+	for _, ddl := range f.later {
+		if _, err := f.writer.ExecContext(ctx, ddl); err != nil {
+			return fmt.Errorf("making an index: %w", err)
+		}
+	}
+	f.later = nil
+	return nil
 }
 
 // load reads the mark, and what the file was made for.

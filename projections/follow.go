@@ -18,23 +18,27 @@ const (
 	// batchSize is how many events one transaction takes at most: enough that
 	// the commit costs little beside the folds, few enough that a batch that
 	// is lost is soon done again.
-	batchSize = 1000
+	batchSize = 4000
 	// idle is how long an unfinished batch waits for more while catching up,
 	// when the log hands its events over slower than they are folded.
 	idle = 50 * time.Millisecond
 	// waiting is how many decoded events wait for the transaction before them.
-	waiting = 256
+	waiting = 1000
 	// again is how long an erasure waits that a reader stood in the way of.
 	again = time.Second
+	// share is how many times as long as a commit took the next one keeps off,
+	// while events come one after the other, and longest how long at most: then
+	// more of them share a commit, and an event that comes alone has not to wait.
+	share   = 3
+	longest = 20 * time.Millisecond
 )
 
 // follower brings one file up to date. The live file and one that is made
 // beside it are both filled by a follower; they differ in who is told.
 type follower struct {
-	ledger  *eventstore.Ledger
-	model   Model
-	file    *file
-	follows []string
+	ledger *eventstore.Ledger
+	model  Model
+	file   *file
 
 	until eventstore.Position // stop at the event there; 0: go on for ever
 	toEnd bool                // stop at the end of the log
@@ -46,12 +50,15 @@ type follower struct {
 	advanced func(m Mark, events int) // a transaction was committed
 	caughtUp func()                   // the end of the log was reached
 	forgot   func()                   // an erasure has left the file
+
+	next time.Time // before it nothing is committed while live, unless a batch is full
 }
 
 // message is what the subscription hands to the goroutine that owns the file.
 type message struct {
 	kind  messageKind
-	event eventstore.Event // only the envelope's place when err is set
+	event eventstore.Event // only the place when err is set, and the instant when it is passed over
+	pass  bool             // counted, and not given to the model
 	err   error            // it could not be decoded
 }
 
@@ -68,17 +75,25 @@ const (
 type intake struct {
 	ctx      context.Context // of the one subscription that this value lives for
 	codec    *eventstore.Codec
+	follows  []string // prefixes of the streams whose events are decoded
 	messages chan<- message
 }
 
-// Event decodes and hands on.
+// Event decodes and hands on. Of an event that is passed over only the place
+// and the instant are read, which is all that is kept of it.
 func (in intake) Event(r eventstore.Recorded) error {
-	e, err := in.codec.Decode(r)
-	if err != nil {
-		e = eventstore.Event{Envelope: eventstore.Envelope{
-			ID: r.ID, Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type}}
+	m := message{kind: kindEvent, event: eventstore.Event{Envelope: eventstore.Envelope{
+		ID: r.ID, Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type}}}
+	m.pass = !slices.ContainsFunc(in.follows, func(prefix string) bool { return strings.HasPrefix(r.Stream, prefix) })
+	if m.pass {
+		m.event.RecordedAt, m.err = eventstore.RecordedAt(r)
+		return in.send(m)
 	}
-	return in.send(message{kind: kindEvent, event: e, err: err})
+	e, err := in.codec.Decode(r)
+	if m.err = err; err == nil {
+		m.event = e
+	}
+	return in.send(m)
 }
 
 // CaughtUp hands on.
@@ -108,7 +123,7 @@ func (w *follower) follow(ctx context.Context) error {
 	var ended error
 	go func() {
 		defer close(messages)
-		ended = w.ledger.Store().Subscribe(ctx, w.file.mark.Position, intake{ctx, w.ledger.Codec(), messages})
+		ended = w.ledger.Store().Subscribe(ctx, w.file.mark.Position, intake{ctx, w.ledger.Codec(), w.model.Follows(), messages})
 	}()
 	err := w.consume(ctx, messages)
 	cancel()
@@ -126,7 +141,7 @@ var errReached = errors.New("it has got there")
 // consume applies messages until the channel is closed, it has got where it was
 // to stop (errReached) or a file is offered (the *offer is returned). While
 // catching up it fills batches; afterwards it commits as soon as nothing more
-// waits.
+// waits, and the last commit was long enough ago.
 func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 	var batch []item
 	live := false
@@ -143,7 +158,7 @@ func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 		case o := <-w.offered:
 			return o // what is in the batch comes again, to the file that is followed next
 		default:
-			if live {
+			if live && (len(batch) == 0 || !time.Now().Before(w.next)) {
 				if err := errors.Join(flush(), w.forget(ctx)); err != nil {
 					return err
 				}
@@ -204,6 +219,8 @@ func (w *follower) beyond(pos eventstore.Position) bool { return w.until != 0 &&
 // rest is how long at most to wait for the next message.
 func (w *follower) rest(live bool, batch int) <-chan time.Time {
 	switch {
+	case batch > 0 && live:
+		return time.After(time.Until(w.next))
 	case batch > 0:
 		return time.After(idle)
 	case live && w.file.erased != erasureDone:
@@ -231,17 +248,15 @@ func (w *follower) forget(ctx context.Context) error {
 // was there already. What cannot be decoded and is passed over is counted and
 // leaves the knowledge clock as it was: its instant is not known.
 func (w *follower) take(batch []item, m message) (*item, error) {
-	last := w.file.mark
+	at, ledger, clock := w.file.mark.Position, w.file.mark.Ledger, w.file.mark.Clock
 	if len(batch) > 0 {
-		last = markAt(batch[len(batch)-1].Event)
+		last := batch[len(batch)-1]
+		at, ledger, clock = last.Position, last.Ledger, last.Clock
 	}
-	if m.event.Position <= last.Position {
+	if m.event.Position <= at {
 		return nil, nil
 	}
-	it := item{
-		Event: Event{Event: m.event, Ledger: last.Ledger + 1, Clock: last.Clock},
-		pass:  !slices.ContainsFunc(w.follows, func(prefix string) bool { return strings.HasPrefix(m.event.Stream, prefix) }),
-	}
+	it := item{Event: Event{Event: m.event, Ledger: ledger + 1, Clock: clock}, pass: m.pass}
 	w.received(it.Ledger)
 	if m.err != nil && !it.pass {
 		return nil, poisonOf(it.Event, m.err)
@@ -256,8 +271,10 @@ func (w *follower) commit(ctx context.Context, batch []item) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	before := w.file.mark
+	before, began := w.file.mark, time.Now()
 	n, err := w.file.apply(ctx, w.model, batch)
+	ended := time.Now()
+	w.next = ended.Add(min(share*ended.Sub(began), longest))
 	if w.file.mark != before {
 		w.advanced(w.file.mark, n)
 	}
@@ -360,7 +377,7 @@ func (p *Projection) attempt(ctx context.Context) error {
 		}
 	})
 	w := follower{
-		ledger: p.runner.cfg.Ledger, model: p.model, file: p.file, follows: p.model.Follows(),
+		ledger: p.runner.cfg.Ledger, model: p.model, file: p.file,
 		offered: p.offers, received: p.receivedMessage, advanced: p.advancedTo, caughtUp: p.reachedEnd,
 		forgot: func() { p.set(func() { p.erasing = false }) },
 	}
@@ -405,7 +422,7 @@ func (p *Projection) sameLog(ctx context.Context) (bool, error) {
 func (p *Projection) remake(ctx context.Context, why string) error {
 	p.log().Warn("read model is made again", "because", why)
 	number := p.nextNumber()
-	f, err := createFile(ctx, filePath(p.runner.cfg.Dir, p.Name(), number), p.model, true)
+	f, err := createFile(ctx, filePath(p.runner.cfg.Dir, p.Name(), number), p.model, following)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,8 @@ import (
 type Projection struct {
 	runner *Runner
 	model  Model
-	offers chan *offer // to the goroutine that follows the log
+	offers chan *offer     // to the goroutine that follows the log
+	held   <-chan struct{} // closed when the log may be followed; nil: at once
 
 	mu      sync.Mutex // guards what follows
 	file    *file      // nil once closed
@@ -70,7 +71,7 @@ func openProjection(ctx context.Context, r *Runner, m Model) (*Projection, error
 	}
 	if p.file == nil {
 		p.number = p.nextNumber()
-		if p.file, err = createFile(ctx, filePath(r.cfg.Dir, m.Name(), p.number), m, true); err != nil {
+		if p.file, err = createFile(ctx, filePath(r.cfg.Dir, m.Name(), p.number), m, following); err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +111,7 @@ func (p *Projection) nextNumber() int {
 // read model can always be made again.
 func (p *Projection) usable(ctx context.Context, path string) (*file, error) {
 	log := p.runner.cfg.Logger.With("model", p.model.Name(), "file", filepath.Base(path))
-	f, err := openFile(ctx, path)
+	f, err := openFile(ctx, path, following)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

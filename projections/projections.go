@@ -59,6 +59,11 @@ type Event struct {
 // key would have left. The runner sees to it that what was overwritten also
 // leaves the file, which means writing the file anew; a model that never holds
 // anything personal may say so by a method Impersonal() bool, and is spared.
+//
+// A model may name by a method Lookups() []string the indexes that none of its
+// folds uses, for queries alone. They are made last when a file is filled
+// beside the live one. SQLite sorts them in temporary files, so they are not
+// to hold anything personal.
 type Model interface {
 	// Name is the model's name and part of its file's. It never changes.
 	Name() string

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -94,6 +96,9 @@ func (p *Projection) rebuildBeside(ctx context.Context, at *atomic.Uint64) error
 		err = f.forget(ctx)
 	}
 	if err == nil {
+		err = f.settle(ctx)
+	}
+	if err == nil {
 		err = p.offer(ctx, f, number)
 	}
 	if err != nil {
@@ -106,7 +111,7 @@ func (p *Projection) rebuildBeside(ctx context.Context, at *atomic.Uint64) error
 // a crash is found at the next start, by its number and by not being live.
 func (p *Projection) scratch(ctx context.Context) (*file, int, error) {
 	number := p.nextNumber()
-	f, err := createFile(ctx, filePath(p.runner.cfg.Dir, p.Name(), number), p.model, false)
+	f, err := createFile(ctx, filePath(p.runner.cfg.Dir, p.Name(), number), p.model, filling)
 	if err != nil {
 		return nil, 0, fmt.Errorf("making a file beside the live one: %w", err)
 	}
@@ -123,13 +128,13 @@ func (f *file) discard() error {
 
 // fill folds the log into a file that is not live: to the event at a position,
 // or, with zero, to the end of the log. Where the log ends before the
-// position, it ends there.
+// position, it ends there. The first time, the indexes follow that were postponed.
 func (p *Projection) fill(ctx context.Context, f *file, until eventstore.Position, at *atomic.Uint64) error {
 	if until != 0 && f.mark.Position >= until {
 		return nil
 	}
 	w := follower{
-		ledger: p.runner.cfg.Ledger, model: p.model, file: f, follows: p.model.Follows(), until: until, toEnd: true,
+		ledger: p.runner.cfg.Ledger, model: p.model, file: f, until: until, toEnd: true,
 		received: p.runner.Saw, advanced: func(m Mark, _ int) { at.Store(m.Ledger) }, forgot: func() {},
 	}
 	if err := w.follow(ctx); !errors.Is(err, errReached) {
@@ -138,7 +143,7 @@ func (p *Projection) fill(ctx context.Context, f *file, until eventstore.Positio
 		}
 		return err
 	}
-	return nil
+	return f.index(ctx)
 }
 
 // offer is a file that is ready to take the place of the live one.
@@ -186,6 +191,33 @@ func (p *Projection) adopt(ctx context.Context, o *offer) {
 		}
 		return nil
 	}()
+}
+
+// settle makes a file that was filled like one that is followed: what is in it
+// and its name are on the disk, and so is from now on whatever is added.
+func (f *file) settle(ctx context.Context) error {
+	if err := f.writer.Close(); err != nil {
+		return err
+	}
+	for _, path := range []string{f.path, filepath.Dir(f.path)} {
+		if err := syncPath(path); err != nil {
+			return fmt.Errorf("bringing the new file to the disk: %w", err)
+		}
+	}
+	writer, err := connect(f.path, following)
+	if err != nil {
+		return err
+	}
+	f.writer, f.known, f.filling = writer, newStatements(writer), false
+	return f.writer.PingContext(ctx)
+}
+
+func syncPath(path string) error {
+	h, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.Sync(), h.Close())
 }
 
 // goLive says in the file that it may be read, and brings all of it to the disk:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +109,20 @@ func (r *Runner) add(ctx context.Context, m Model) error {
 	return nil
 }
 
+// Hold keeps Run from following the log for any model but the named ones, until
+// the function that it returns is called, once: a great many events are then
+// folded in great batches, which costs a part of following them one by one. It
+// is to be called before Run.
+func (r *Runner) Hold(except ...string) (release func()) {
+	released := make(chan struct{})
+	for _, p := range r.order {
+		if !slices.Contains(except, p.Name()) {
+			p.held = released
+		}
+	}
+	return func() { close(released) }
+}
+
 // Run follows the log until ctx ends, and returns nil then. What is wrong
 // with a model is told by its status and not by Run: the others go on. After
 // Run has returned it may be called again, and then a stopped model tries
@@ -132,7 +147,16 @@ func (r *Runner) Run(ctx context.Context) error {
 	}()
 	var wg sync.WaitGroup
 	for _, p := range r.order {
-		wg.Go(func() { p.follow(ctx) })
+		wg.Go(func() {
+			if p.held != nil {
+				select {
+				case <-p.held:
+				case <-ctx.Done():
+					return
+				}
+			}
+			p.follow(ctx)
+		})
 	}
 	wg.Wait()
 	return nil

@@ -64,6 +64,41 @@ func TestLedgerNumbersCountTheOneFilter(t *testing.T) {
 	}
 }
 
+// A model that is held shows what it showed, is told to be behind, and comes to
+// the end of the log once it is let go; the others follow all the while.
+func TestHeldModelsFollowWhenTheyAreLetGo(t *testing.T) {
+	log := startLog(t)
+	last := uploads(t, log, 3)
+	r, err := projections.Open(t.Context(), projections.Config{Ledger: log.Ledger}, newTally("first"), newTally("later"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := r.Hold("first")
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-ran, r.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	first, later := r.Projection("first"), r.Projection("later")
+	if err := first.WaitFor(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	if s := later.Status(); r.Ready() || s.Ledger != 0 || count(t, later, `SELECT count(*) FROM seen`) != 0 {
+		t.Errorf("ready %v, and the held model is %+v", r.Ready(), s)
+	}
+	release()
+	if err := later.WaitFor(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, later, `SELECT count(*) FROM seen`); n != 3 {
+		t.Errorf("%d events, want 3", n)
+	}
+}
+
 func TestKnowledgeClockNeverFalls(t *testing.T) {
 	log := startLog(t)
 	noon := time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)

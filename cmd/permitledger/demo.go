@@ -59,7 +59,7 @@ func (c demoCommand) Run(p *program) (err error) {
 		start = demo.Start(c.Until)
 	}
 	s, err := service.Open(p.ctx, service.Config{Data: dir, Listen: c.Listen, Tokens: tokens,
-		Council: town, DemoClock: start, HoldTimers: true, Logger: p.logger})
+		Council: town, DemoClock: start, HoldTimers: true, HoldModels: true, Logger: p.logger})
 	if err != nil {
 		return err
 	}
@@ -69,6 +69,10 @@ func (c demoCommand) Run(p *program) (err error) {
 			_ = s.Close() // the seeding's own error says what went wrong
 			return err
 		}
+	}
+	if err := c.followModels(p, s); err != nil {
+		_ = s.Close() // as above
+		return err
 	}
 	s.StartTimers()
 	c.announce(p, s, told.Examples)
@@ -124,6 +128,23 @@ func (c demoCommand) seed(p *program, s *service.Service) (demo.Summary, error) 
 	}
 	fmt.Fprintf(p.stderr, "Seeded in %.1f s: %s\n", time.Since(began).Seconds(), summary)
 	return summary, nil
+}
+
+// followModels has the read models come to the end of what was told.
+func (c demoCommand) followModels(p *program, s *service.Service) error {
+	began := time.Now()
+	s.FollowModels()
+	head, err := s.Ledger.Store().Head(p.ctx)
+	if err != nil {
+		return err
+	}
+	for _, model := range s.Runner.Projections() {
+		if err := model.WaitFor(p.ctx, head); err != nil {
+			return fmt.Errorf("bring read model %s up to date: %w", model.Name(), err)
+		}
+	}
+	fmt.Fprintf(p.stderr, "Read models up to date in %.1f s\n", time.Since(began).Seconds())
+	return nil
 }
 
 func (c demoCommand) announce(p *program, s *service.Service, examples []demo.Example) {

@@ -53,6 +53,11 @@ func (Model) Follows() []string { return eventstore.LedgerPrefixes() }
 // Impersonal says that the rows hold nothing personal.
 func (Model) Impersonal() bool { return true }
 
+// Lookups are the indexes that only queries use.
+func (Model) Lookups() []string {
+	return []string{"events_permit", "events_account", "events_clock", "events_type", "events_actor"}
+}
+
 // Apply adds the event to the index.
 func (Model) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) error {
 	category, rest, _ := strings.Cut(e.Stream, "-")

@@ -15,6 +15,7 @@ import (
 	_ "embed"
 	"fmt"
 	"strings"
+	"sync"
 
 	"permitledger/domain"
 	"permitledger/domain/account"
@@ -34,10 +35,14 @@ const version = 1
 var schema string
 
 // Model is the fold.
-type Model struct{}
+type Model struct {
+	// policies has what the texts in the table of that name say. It is no state:
+	// each text is read as if for the first time, and there are few of them.
+	policies *sync.Map // policy.PolicyPublished by its JSON
+}
 
 // New makes the model.
-func New() Model { return Model{} }
+func New() Model { return Model{new(sync.Map)} }
 
 // Name is the model's name.
 func (Model) Name() string { return Name }
@@ -54,8 +59,8 @@ func (Model) Follows() []string {
 func (Model) Impersonal() bool { return true }
 
 // Apply folds one event.
-func (Model) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) (err error) {
-	f := fold{ctx, tx, e}
+func (m Model) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) (err error) {
+	f := fold{ctx, tx, e, m.policies}
 	switch body := e.Body.(type) {
 	case permit.Event:
 		err = f.permit(body)
@@ -82,6 +87,8 @@ type fold struct {
 	ctx context.Context
 	tx  *sql.Tx
 	e   projections.Event
+
+	policies *sync.Map // the model's
 }
 
 func (f fold) exec(query string, args ...any) error {
@@ -102,7 +109,7 @@ func (f fold) permit(body permit.Event) error {
 	if err != nil {
 		return err
 	}
-	state, _, err := projections.Load[permit.State](f.ctx, f.tx, `SELECT state FROM permits WHERE permit_id = ?`, id)
+	state, _, err := f.permitOf(domain.PermitID(id))
 	if err != nil {
 		return err
 	}
@@ -130,7 +137,11 @@ func (f fold) permit(body permit.Event) error {
 	if err != nil {
 		return err
 	}
-	return f.recompute(domain.PermitID(id))
+	payments, err := f.paymentsOf(domain.PermitID(id))
+	if err != nil {
+		return err
+	}
+	return f.recompute(domain.PermitID(id), state, payments)
 }
 
 func (f fold) payment(body payment.Event) error {
@@ -138,11 +149,12 @@ func (f fold) payment(body payment.Event) error {
 	if !ok {
 		return fmt.Errorf("a payment's event is not expected in stream %s", f.e.Stream)
 	}
-	state, _, err := projections.Load[payment.State](f.ctx, f.tx, `SELECT state FROM payments WHERE permit_id = ? AND term = ?`, id, term)
+	payments, err := f.paymentsOf(id)
 	if err != nil {
 		return err
 	}
-	text, err := projections.JSON(payment.Evolve(state, body, f.e.Meta()))
+	payments[term] = payment.Evolve(payments[term], body, f.e.Meta())
+	text, err := projections.JSON(payments[term])
 	if err != nil {
 		return err
 	}
@@ -151,50 +163,91 @@ func (f fold) payment(body payment.Event) error {
 	if err != nil {
 		return err
 	}
-	return f.recompute(id)
-}
-
-// recompute brings the rows of a permit to what is owed to it now. A row that
-// stays keeps the event that made it due.
-func (f fold) recompute(id domain.PermitID) error {
-	state, found, err := projections.Load[permit.State](f.ctx, f.tx, `SELECT state FROM permits WHERE permit_id = ?`, id)
+	state, found, err := f.permitOf(id)
 	if err != nil || !found {
 		return err
 	}
+	return f.recompute(id, state, payments)
+}
+
+func (f fold) permitOf(id domain.PermitID) (state permit.State, found bool, err error) {
+	return projections.Load[permit.State](f.ctx, f.tx, `SELECT state FROM permits WHERE permit_id = ?`, id)
+}
+
+// paymentsOf gives the payments of a permit by term.
+func (f fold) paymentsOf(id domain.PermitID) (map[int]payment.State, error) {
 	payments := make(map[int]payment.State)
-	err = projections.Each(f.ctx, f.tx, func(scan func(...any) error) error {
+	err := projections.Each(f.ctx, f.tx, func(scan func(...any) error) error {
 		var term int
 		var money projections.Column[payment.State]
 		err := scan(&term, &money)
 		payments[term] = money.State
 		return err
 	}, `SELECT term, state FROM payments WHERE permit_id = ?`, id)
-	if err != nil {
-		return err
-	}
+	return payments, err
+}
+
+// key is which of the rows of a permit one is, and row the rest of it.
+type key struct {
+	kind    Kind
+	account domain.AccountID
+	term    int
+}
+
+type row struct {
+	dueAt   int64
+	expires sql.NullInt64
+	ledger  uint64
+	event   string
+}
+
+// recompute brings the rows of a permit to what is owed to it now. A row that
+// stays keeps the event that made it due, and one that is as it was is not written.
+func (f fold) recompute(id domain.PermitID, state permit.State, payments map[int]payment.State) error {
 	rules, err := f.published()
 	if err != nil {
 		return err
 	}
-	// The rows that are not written again below belong to the past.
-	if err := f.exec(`UPDATE due SET ledger = -ledger WHERE permit_id = ?`, id); err != nil {
+	past := make(map[key]row) // less what is still owed, further down
+	err = projections.Each(f.ctx, f.tx, func(scan func(...any) error) error {
+		var k key
+		var r row
+		err := scan(&k.kind, &k.account, &k.term, &r.dueAt, &r.expires, &r.ledger, &r.event)
+		past[k] = r
+		return err
+	}, `SELECT kind, account_id, term, due_at, expires_at, ledger, event_id FROM due WHERE permit_id = ?`, id)
+	if err != nil {
 		return err
 	}
 	for _, it := range Owed(state, payments, rules, f.e.RecordedAt) {
+		k := key{it.Kind, state.Account, it.Term}
+		now := row{it.DueAt.UnixMicro(), projections.Micros(it.ExpiresAt), f.e.Ledger, f.e.ID.String()}
+		was, there := past[k]
+		delete(past, k)
 		// What has to be done at once stays due since the first event that
 		// asked for it.
+		if there && (it.Kind == Settle || was.dueAt == now.dueAt) {
+			now.dueAt, now.ledger, now.event = was.dueAt, was.ledger, was.event
+		}
+		if there && was == now {
+			continue
+		}
 		err := f.exec(`INSERT INTO due (kind, account_id, permit_id, term, sha256, due_at, expires_at, ledger, event_id)
 			VALUES (?, ?, ?, ?, '', ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at,
-				due_at   = CASE WHEN kind = 'settle' THEN due_at ELSE excluded.due_at END,
-				ledger   = CASE WHEN kind = 'settle' OR due_at = excluded.due_at THEN -ledger ELSE excluded.ledger END,
-				event_id = CASE WHEN kind = 'settle' OR due_at = excluded.due_at THEN event_id ELSE excluded.event_id END`,
-			it.Kind, state.Account, id, it.Term, it.DueAt.UnixMicro(), projections.Micros(it.ExpiresAt), f.e.Ledger, f.e.ID.String())
+			ON CONFLICT DO UPDATE SET due_at = excluded.due_at, expires_at = excluded.expires_at,
+				ledger = excluded.ledger, event_id = excluded.event_id`,
+			k.kind, k.account, id, k.term, now.dueAt, now.expires, now.ledger, now.event)
 		if err != nil {
 			return err
 		}
 	}
-	return f.exec(`DELETE FROM due WHERE permit_id = ? AND ledger < 0`, id)
+	for k := range past {
+		err := f.exec(`DELETE FROM due WHERE kind = ? AND permit_id = ? AND account_id = ? AND term = ?`, k.kind, id, k.account, k.term)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f fold) account(body account.Event) error {
@@ -250,7 +303,7 @@ func (f fold) notice(body notice.Event) error {
 	if !ok || len(supplied.Evidence) == 0 {
 		return nil
 	}
-	state, found, err := projections.Load[permit.State](f.ctx, f.tx, `SELECT state FROM permits WHERE permit_id = ?`, supplied.Permit)
+	state, found, err := f.permitOf(supplied.Permit)
 	if err != nil {
 		return err
 	}
@@ -283,7 +336,15 @@ func (f fold) policy(body policy.Event) error {
 		return err
 	}
 	for _, id := range affected {
-		if err := f.recompute(id); err != nil {
+		state, _, err := f.permitOf(id)
+		if err != nil {
+			return err
+		}
+		payments, err := f.paymentsOf(id)
+		if err != nil {
+			return err
+		}
+		if err := f.recompute(id, state, payments); err != nil {
 			return err
 		}
 	}
@@ -294,10 +355,21 @@ func (f fold) policy(body policy.Event) error {
 func (f fold) published() (Policies, error) {
 	var all Policies
 	err := projections.Each(f.ctx, f.tx, func(scan func(...any) error) error {
-		var body projections.Column[policy.PolicyPublished]
-		err := scan(&body)
-		all = all.with(body.State)
-		return err
+		var text string
+		if err := scan(&text); err != nil {
+			return err
+		}
+		known, ok := f.policies.Load(text)
+		if !ok {
+			var body projections.Column[policy.PolicyPublished]
+			if err := body.Scan(text); err != nil {
+				return err
+			}
+			known = body.State
+			f.policies.Store(text, known)
+		}
+		all = all.with(known.(policy.PolicyPublished))
+		return nil
 	}, `SELECT body FROM policies ORDER BY ledger`)
 	return all, err
 }

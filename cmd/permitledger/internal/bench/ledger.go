@@ -68,7 +68,7 @@ func (b *bench) seeded(ctx context.Context) (*ledgerSide, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.open(ctx, l, until, tokens); err != nil {
+	if err := b.open(ctx, l, until, tokens, false); err != nil {
 		return nil, err
 	}
 	b.onClose(l.Close)
@@ -87,15 +87,15 @@ func (b *bench) seeded(ctx context.Context) (*ledgerSide, error) {
 	return l, nil
 }
 
-func (b *bench) open(ctx context.Context, l *ledgerSide, clock time.Time, tokens api.Tokens) (err error) {
+func (b *bench) open(ctx context.Context, l *ledgerSide, clock time.Time, tokens api.Tokens, seeding bool) (err error) {
 	l.Service, err = service.Open(ctx, service.Config{Data: l.dir, Listen: "127.0.0.1:0", Tokens: tokens,
-		Council: l.town, DemoClock: clock, HoldTimers: true})
+		Council: l.town, DemoClock: clock, HoldTimers: true, HoldModels: seeding})
 	return err
 }
 
 // seed tells a history through the desk, and notes who it is about.
 func (b *bench) seed(ctx context.Context, l *ledgerSide) (err error) {
-	if err := b.open(ctx, l, demo.Start(until), api.Tokens{}); err != nil {
+	if err := b.open(ctx, l, demo.Start(until), api.Tokens{}, true); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()

@@ -68,6 +68,10 @@ type Config struct {
 	// itself. Until then only walks of the simulated clock do it: for a
 	// seeding that shall give the same history every time.
 	HoldTimers bool
+	// HoldModels leaves it to FollowModels when the read models are brought up
+	// to date, but for that of what falls due. Until then they show what they
+	// showed at the start, and /readyz says so: for a seeding, too.
+	HoldModels bool
 	// Logger gets what an operator should know, never personal data.
 	Logger *slog.Logger
 }
@@ -81,6 +85,8 @@ type Service struct {
 	Registry   *prometheus.Registry
 	// StartTimers is to be called once, and only with Config.HoldTimers.
 	StartTimers func()
+	// FollowModels is to be called once, and only with Config.HoldModels.
+	FollowModels func()
 
 	cfg       Config
 	clock     desk.Clock

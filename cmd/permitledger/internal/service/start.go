@@ -15,7 +15,7 @@ import (
 	"permitledger/cmd/permitledger/internal/clock"
 	"permitledger/cmd/permitledger/internal/publish"
 	"permitledger/domain"
-	"permitledger/projections/audit"
+	"permitledger/projections/due"
 )
 
 // newRegistry makes the program's own metrics registry, with the runtime's.
@@ -26,9 +26,12 @@ func newRegistry() *prometheus.Registry {
 }
 
 // startClock sets the read models going and the clock with them: a simulated
-// clock must not begin before anything that the log has recorded, and it is
-// the audit model that knows the latest instant.
+// clock must not begin before anything that the log has recorded. Every read
+// model knows the latest instant; that of what falls due is never held.
 func (s *Service) startClock(ctx, runCtx context.Context) error {
+	if s.cfg.HoldModels {
+		s.FollowModels = s.Runner.Hold(due.Name)
+	}
 	s.running.Go(func() error { return s.Runner.Run(runCtx) })
 	s.clock = clock.System{}
 	if s.cfg.DemoClock.IsZero() {
@@ -38,12 +41,12 @@ func (s *Service) startClock(ctx, runCtx context.Context) error {
 	if err != nil {
 		return err
 	}
-	index := s.Runner.Projection(audit.Name)
-	if err := index.WaitFor(ctx, head); err != nil {
+	known := s.Runner.Projection(due.Name)
+	if err := known.WaitFor(ctx, head); err != nil {
 		return fmt.Errorf("find the last recorded instant, from which a simulated clock goes on: %w", err)
 	}
 	start := s.cfg.DemoClock
-	if last := index.Status().Clock; last.After(start) {
+	if last := known.Status().Clock; last.After(start) {
 		start = last
 	}
 	s.simulated = clock.NewSimulated(start)
