@@ -1,9 +1,10 @@
 package eventstore
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
+
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"permitledger/domain"
 	"permitledger/domain/access"
@@ -126,7 +127,7 @@ func encodeBody[T domain.Event](body domain.Event) ([]byte, domain.PersonalPart,
 	if !ok {
 		return nil, nil, fmt.Errorf("the body is a %T, not the event's own struct as a value", body)
 	}
-	clear, err := json.Marshal(v)
+	clear, err := jsonv1.Marshal(v)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,9 +1,11 @@
 package eventstore
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 var (
@@ -133,11 +135,14 @@ func (e *DecodeError) Error() string {
 
 // fault is the reason without anything that may stand in the event.
 func (e *DecodeError) fault() string {
-	if _, ok := errors.AsType[*json.SyntaxError](e.reason); ok {
+	if _, ok := errors.AsType[*jsontext.SyntacticError](e.reason); ok {
 		return "broken JSON"
 	}
-	if t, ok := errors.AsType[*json.UnmarshalTypeError](e.reason); ok {
-		return "a value of the wrong kind at " + t.Field
+	if s, ok := errors.AsType[*json.SemanticError](e.reason); ok {
+		if errors.Is(s, json.ErrUnknownName) {
+			return "an unknown field"
+		}
+		return "a value of the wrong kind at " + string(s.JSONPointer)
 	}
 	return e.reason.Error()
 }
