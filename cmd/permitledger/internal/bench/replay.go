@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
 	"time"
 
+	json "github.com/go-json-experiment/json/v1" // the decoder that the ledger has
 	"golang.org/x/sync/errgroup"
 
 	"permitledger/cmd/permitledger/internal/replay"
