@@ -101,7 +101,7 @@ func (k *killer) kill(n int) {
 	switch what := random.IntN(20); {
 	case what < 4:
 		k.killStarting(k.serve, within(random, time.Millisecond, 500*time.Millisecond))
-	case what < 6 && n > 0:
+	case what < 6 && n > k.unserved: // a service served, so there is a ledger
 		tool := [][]string{{"projections", "rebuild"}, {"projections", "verify"}, {"replay"},
 			{"backup", filepath.Join(k.dir, "killed")}}[random.IntN(4)]
 		k.killStarting(append(tool, "--data", k.data, "--log-level", "error"), within(random, 10*time.Millisecond, time.Second))
