@@ -143,6 +143,7 @@ func TestPapersOpenAndExamplesAreThere(t *testing.T) {
 		"withdrawn by the council, with notice": permit.StatusCancelled,
 		"never paid for":                        permit.StatusCancelled,
 		"begins in some weeks":                  permit.StatusUpcoming,
+		"a bill too old, then one in date":      permit.StatusActive,
 	} {
 		e, ok := sum.Example(shows)
 		if !ok || e.State != state || e.Reference != e.Permit.Reference() {

@@ -69,16 +69,11 @@ func (t *teller) sum(ctx context.Context, stories []*story) (Summary, error) {
 	}
 	shown := map[string]bool{}
 	for _, s := range stories {
-		i := slices.IndexFunc(s.applications, func(a *application) bool { return a.id == "" })
-		made := s.applications[:max(i, 0)]
-		if i < 0 {
-			made = s.applications
-		}
-		if len(made) == 0 || s.shows == "" || shown[s.shows] {
+		last := s.lastMade()
+		if last == "" || s.shows == "" || shown[s.shows] {
 			continue
 		}
 		shown[s.shows] = true
-		last := made[len(made)-1].id
 		e := Example{Shows: s.shows, Permit: last, Reference: last.Reference(), Account: s.account, State: permits[last].Status(t.Until)}
 		if s.entered == "" {
 			e.Subject = s.person.subject
@@ -86,6 +81,17 @@ func (t *teller) sum(ctx context.Context, stories []*story) (Summary, error) {
 		sum.Examples = append(sum.Examples, e)
 	}
 	return sum, nil
+}
+
+// lastMade is the last permit of the story that was not refused, as the story
+// meant it; none when all were.
+func (s *story) lastMade() (id domain.PermitID) {
+	for _, a := range s.applications {
+		if a.id != "" {
+			id = a.id
+		}
+	}
+	return id
 }
 
 func (s *Summary) count(p permit.State, at time.Time) {
