@@ -134,14 +134,8 @@ func (c demoCommand) seed(p *program, s *service.Service) (demo.Summary, error) 
 func (c demoCommand) followModels(p *program, s *service.Service) error {
 	began := time.Now()
 	s.FollowModels()
-	head, err := s.Ledger.Store().Head(p.ctx)
-	if err != nil {
+	if err := s.CatchUp(p.ctx); err != nil {
 		return err
-	}
-	for _, model := range s.Runner.Projections() {
-		if err := model.WaitFor(p.ctx, head); err != nil {
-			return fmt.Errorf("bring read model %s up to date: %w", model.Name(), err)
-		}
 	}
 	fmt.Fprintf(p.stderr, "Read models up to date in %.1f s\n", time.Since(began).Seconds())
 	return nil

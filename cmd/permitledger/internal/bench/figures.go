@@ -156,6 +156,11 @@ func steadily(ctx context.Context, perSecond int, d time.Duration, op func(ctx c
 	return run{count: total, elapsed: time.Since(began), latencies: latencies}, context.Cause(ctx)
 }
 
+// wholly is a side that repeats something for as long as a side takes.
+func (b *bench) wholly(op func(context.Context) (int, error)) side {
+	return func(ctx context.Context) (run, error) { return wholly(ctx, b.Duration, op) }
+}
+
 // wholly repeats something that has an end until the time is over, at least
 // once. op tells how much it was.
 func wholly(ctx context.Context, d time.Duration, op func(context.Context) (int, error)) (run, error) {

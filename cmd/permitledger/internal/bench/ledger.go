@@ -72,7 +72,7 @@ func (b *bench) seeded(ctx context.Context) (*ledgerSide, error) {
 		return nil, err
 	}
 	b.onClose(l.Close)
-	if err := l.settle(ctx); err != nil {
+	if err := l.CatchUp(ctx); err != nil {
 		return nil, err
 	}
 	if l.client, err = bare.Connect("", service.Socket(dir)); err != nil {
@@ -136,20 +136,6 @@ func (l *ledgerSide) meet(ctx context.Context) error {
 		if opened, ok := e.Body.(account.AccountOpened); ok && opened.Personal.Value.Subject != "" {
 			l.owners = append(l.owners, owner{domain.AccountID(r.Stream[len("account-"):]),
 				opened.Personal.Value.Subject, "bench-" + strconv.Itoa(len(l.owners))})
-		}
-	}
-	return nil
-}
-
-// settle waits until every read model has come to the end of the log.
-func (l *ledgerSide) settle(ctx context.Context) error {
-	head, err := l.Ledger.Store().Head(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range l.Runner.Projections() {
-		if err := p.WaitFor(ctx, head); err != nil {
-			return fmt.Errorf("read model %s: %w", p.Name(), err)
 		}
 	}
 	return nil

@@ -160,9 +160,6 @@ func catchUp(ctx context.Context, b *bench) ([]pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	again := func(op func(context.Context) (int, error)) side {
-		return func(ctx context.Context) (run, error) { return wholly(ctx, b.Duration, op) }
-	}
 	ours := func(ctx context.Context) (int, error) {
 		c := &counter{}
 		if err := l.ledger.Store().Subscribe(ctx, from, c); !errors.Is(err, errCaughtUp) {
@@ -171,5 +168,5 @@ func catchUp(ctx context.Context, b *bench) ([]pair, error) {
 		return c.n, nil
 	}
 	beside := func(ctx context.Context) (int, error) { return l.server.CatchUp(ctx, from) }
-	return []pair{{counts: "events", ours: again(ours), beside: again(beside)}}, nil
+	return []pair{{counts: "events", ours: b.wholly(ours), beside: b.wholly(beside)}}, nil
 }

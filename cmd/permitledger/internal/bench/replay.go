@@ -32,15 +32,12 @@ func replays(ctx context.Context, b *bench) ([]pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	again := func(op func(context.Context) (int, error)) side {
-		return func(ctx context.Context) (run, error) { return wholly(ctx, b.Duration, op) }
-	}
 	return []pair{{counts: "events", aim: aim{ratio: 0.9},
-		ours: again(func(ctx context.Context) (int, error) {
+		ours: b.wholly(func(ctx context.Context) (int, error) {
 			report, err := l.replay(ctx, b.dir, nil)
 			return int(report.Events), err
 		}),
-		beside: again(d.all),
+		beside: b.wholly(d.all),
 	}}, nil
 }
 

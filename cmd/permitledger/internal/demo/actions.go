@@ -34,14 +34,8 @@ func apply(a *application) action {
 			a.papers = append(a.papers, item)
 			m = m.later(20 * time.Second)
 		}
-		wish := desk.Application{Kind: a.kind, Months: a.months, UPRN: a.home.uprn, Vehicle: a.vehicle,
+		wish := desk.Application{Kind: a.kind, Months: a.months, UPRN: a.home.uprn, Vehicle: a.vehicle, StartsOn: a.startsOn,
 			AutoRenewal: a.auto, Evidence: a.papers}
-		switch {
-		case !a.startsOn.IsZero():
-			wish.StartsOn = a.startsOn
-		case a.startsIn > 0:
-			wish.StartsOn = domain.DateOf(m.at).AddDays(a.startsIn)
-		}
 		if a.follows != nil {
 			wish.FollowsPermit = a.follows.id
 		}

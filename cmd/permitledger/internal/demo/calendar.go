@@ -36,8 +36,7 @@ func newCalendar(rng *rand.Rand, from, until domain.Date, everyWeek bool) calend
 		step = 7
 	}
 	var days calendar
-	weekday := func(d domain.Date) int { return int(d.Midnight().In(domain.London()).Weekday()) }
-	monday := from.AddDays((8 - weekday(from)) % 7)
+	monday := from.AddDays((8 - int(weekday(from))) % 7)
 	tuesday := false // follows only on a Friday, so that no gap is longer than a hold
 	for ; monday.Before(until); monday = monday.AddDays(step) {
 		first, second := monday, monday.AddDays(3+rng.IntN(2))
@@ -49,7 +48,7 @@ func newCalendar(rng *rand.Rand, from, until domain.Date, everyWeek bool) calend
 				days = append(days, workday{date: d, morning: clockTime(d, 11), afternoon: clockTime(d, 16)})
 			}
 		}
-		tuesday = weekday(second) == int(time.Friday) && rng.IntN(2) == 0
+		tuesday = weekday(second) == time.Friday && rng.IntN(2) == 0
 	}
 	return days
 }
@@ -59,10 +58,9 @@ func holiday(d domain.Date) bool {
 	return d.Month == time.December && (d.Day == 25 || d.Day == 26) || d.Month == time.January && d.Day == 1
 }
 
-func weekend(d domain.Date) bool {
-	day := d.Midnight().In(domain.London()).Weekday()
-	return day == time.Saturday || day == time.Sunday
-}
+func weekday(d domain.Date) time.Weekday { return d.Midnight().In(domain.London()).Weekday() }
+
+func weekend(d domain.Date) bool { return weekday(d) == time.Saturday || weekday(d) == time.Sunday }
 
 // clockTime is an hour of a London day.
 func clockTime(d domain.Date, hour int) time.Time {

@@ -59,32 +59,35 @@ func (w *writer) calendarPlots() []plot {
 			all = append(all, p(days[w.rng.IntN(len(days))]))
 		}
 	}
-	some(n.prices, lastOldPrice, firstNewPrice, renewedAtOldPrice, renewedByItself(-1, "old"), renewedByItself(0, "new"))
+	some(n.prices, appliedAt("applied for on the last day of the old price, approved later", eveningBefore),
+		appliedAt("applied for on the first day of the new price", firstMinutes),
+		renewedAtOldPrice, renewedByItself(-1, "old"), renewedByItself(0, "new"))
 	some(n.thirty, beginsOn("begins on a 31st, for half a year", product{domain.KindMotorcycle, 6}, false),
 		beginsOn("begins on a 31st, its terms of three months renewed automatically", product{domain.KindStudent, 3}, true))
 	some(n.leap, beginsOn("begins on 29 February, for a year", oneYear, true))
-	some(n.forward, afterTheGap, beginsOn("begins on the day when the clocks go forward", product{domain.KindTemporaryResident, 6}, false))
+	some(n.forward, appliedAt("applied for just after the clocks went forward", afterTheGap),
+		beginsOn("begins on the day when the clocks go forward", product{domain.KindTemporaryResident, 6}, false))
 	some(n.back, inTheHourThatCameTwice, beginsOn("begins on the day when the clocks go back", oneYear, true))
 	return all
 }
 
-// lastOldPrice is applied for on the evening before the price changes, and
-// approved after: at the price of the application.
-func lastOldPrice(d domain.Date) plot {
-	return plot{"applied for on the last day of the old price, approved later", 1, 1, false, func(w *writer, s *story) {
-		a := w.application(s, oneYear.kind, oneYear.months)
-		w.enterAt(s, a, clockTime(d.AddDays(-1), 21))
-		w.approvedAt(s, a, soon(d))
-	}}
+// appliedAt is applied for at an instant of a day, or of the one before, and
+// approved after the day: at the price of the application.
+func appliedAt(shows string, instant func(domain.Date) time.Time) func(domain.Date) plot {
+	return func(d domain.Date) plot {
+		return plot{shows, 1, 1, false, func(w *writer, s *story) {
+			a := w.application(s, oneYear.kind, oneYear.months)
+			w.enterAt(s, a, instant(d))
+			w.approvedAt(s, a, soon(d))
+		}}
+	}
 }
 
-func firstNewPrice(d domain.Date) plot {
-	return plot{"applied for on the first day of the new price", 1, 1, false, func(w *writer, s *story) {
-		a := w.application(s, oneYear.kind, oneYear.months)
-		w.enterAt(s, a, d.Midnight().Add(20*time.Minute))
-		w.approvedAt(s, a, soon(d))
-	}}
-}
+// The evening before, the first minutes of the day, and those after the hour
+// that it does not have.
+func eveningBefore(d domain.Date) time.Time { return clockTime(d.AddDays(-1), 21) }
+func firstMinutes(d domain.Date) time.Time  { return d.Midnight().Add(20 * time.Minute) }
+func afterTheGap(d domain.Date) time.Time   { return d.Midnight().Add(time.Hour + 20*time.Second) }
 
 // renewedAtOldPrice is renewed by its holder while the old price holds, for a
 // term that begins under the new one.
@@ -130,16 +133,6 @@ func beginsOn(shows string, p product, auto bool) func(domain.Date) plot {
 			w.begins(s, a, d)
 		}}
 	}
-}
-
-// afterTheGap is applied for in the first minutes after the hour that there
-// was not.
-func afterTheGap(d domain.Date) plot {
-	return plot{"applied for just after the clocks went forward", 1, 1, false, func(w *writer, s *story) {
-		a := w.application(s, oneYear.kind, oneYear.months)
-		w.enterAt(s, a, d.Midnight().Add(time.Hour+20*time.Second))
-		w.approvedAt(s, a, soon(d))
-	}}
 }
 
 // inTheHourThatCameTwice are two applications at the same time of the night by

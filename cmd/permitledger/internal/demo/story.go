@@ -52,7 +52,7 @@ type application struct {
 	home     house
 	vehicle  string
 	startsIn int         // days from the application to the day asked for
-	startsOn domain.Date // the day asked for, when it is a certain one
+	startsOn domain.Date // the day asked for; zero: that of the application
 	auto     bool
 	proof    domain.EvidenceKind
 	proofAge int // days from the proof's date to the application

@@ -180,7 +180,10 @@ func (w *writer) pair(s *story, most, least int) int {
 
 // enter plans an application for the morning of a workday.
 func (w *writer) enter(s *story, a *application, i int) *step {
-	a.first = w.days[i].date.AddDays(a.startsIn)
+	a.first = w.days[i].date
+	if a.startsIn > 0 {
+		a.startsOn = a.first.AddDays(a.startsIn)
+	}
 	if !a.startsOn.IsZero() {
 		a.first = a.startsOn
 	}

@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"permitledger/cmd/permitledger/internal/folder"
 )
 
 // Message is a letter in plain text to one address.
@@ -59,7 +61,7 @@ func (o *Outbox) Send(_ context.Context, m Message) (err error) {
 		err = os.Rename(f.Name(), filepath.Join(o.dir, m.ID+".eml"))
 	}
 	if err == nil {
-		err = syncFolder(o.dir)
+		err = folder.SyncDir(o.dir)
 	}
 	if err != nil {
 		return fmt.Errorf("outbox: %w", errors.Join(err, ignoreGone(os.Remove(f.Name()))))
@@ -88,15 +90,6 @@ func (m Message) format() ([]byte, error) {
 	_, err := w.Write([]byte(m.Text))
 	err = errors.Join(err, w.Close())
 	return b.Bytes(), err
-}
-
-// syncFolder makes a new name in a folder survive a power cut.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func ignoreGone(err error) error {

@@ -54,6 +54,20 @@ func (s *Service) startClock(ctx, runCtx context.Context) error {
 	return nil
 }
 
+// CatchUp waits until every read model has come to the end of the log as it is.
+func (s *Service) CatchUp(ctx context.Context) error {
+	head, err := s.Ledger.Store().Head(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range s.Runner.Projections() {
+		if err := p.WaitFor(ctx, head); err != nil {
+			return fmt.Errorf("bring read model %s up to date: %w", p.Name(), err)
+		}
+	}
+	return nil
+}
+
 // publish brings what is new in the council's folder into the log, and checks
 // that there are rules for today.
 func (s *Service) publish(ctx context.Context) error {
