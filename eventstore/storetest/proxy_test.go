@@ -109,7 +109,13 @@ func spoil(t *testing.T, address string, f fault) (connectionString string) {
 // Append collects the batch, and writes it.
 func (p *proxy) Append(in streams.Streams_AppendServer) error {
 	if p.barred {
-		return status.Error(codes.PermissionDenied, "not you")
+		// A sender that is refused while it is sending would see an end of file
+		// in place of the reason.
+		for {
+			if _, err := in.Recv(); err != nil {
+				return status.Error(codes.PermissionDenied, "not you")
+			}
+		}
 	}
 	var options *streams.AppendReq_Options
 	var events []*proposed
