@@ -36,6 +36,9 @@ var (
 	ErrRevision = errors.New("the stream has moved on from the given revision")
 	// ErrNoStream is returned for a command that needs a stream to exist.
 	ErrNoStream = errors.New("no such stream")
+	// ErrNoGroup is returned for a persistent subscription that the server does
+	// not have.
+	ErrNoGroup = errors.New("the event store has no such persistent subscription")
 	// ErrUnknownType is matched by an *UnknownTypeError.
 	ErrUnknownType = errors.New("unknown event type")
 	// ErrUnknownSchema is matched by an *UnknownSchemaError.
