@@ -92,7 +92,7 @@ func accessError(err error, need string) error {
 	said := status.Convert(root).Message()
 	switch status.Code(root) {
 	case codes.PermissionDenied:
-		return fmt.Errorf("%w: it takes the right to %s. An admin of the event store gives it in the stream's access list or in the default one, in $settings. The server said: %s", ErrDenied, need, said)
+		return fmt.Errorf("%w: it takes the right to %s. An admin of the event store gives it with permitledger setup, or in the stream's access list or the default one, in $settings. The server said: %s", ErrDenied, need, said)
 	case codes.Unauthenticated:
 		return fmt.Errorf("%w; look at the connection string or the file that they come from. The server said: %s", ErrCredentials, said)
 	}

@@ -38,6 +38,15 @@ func (f ledgerFlags) connection() (string, error) {
 	return eventstore.WithCredentials(f.EventStore, f.Credentials)
 }
 
+// connect reaches the event store that is named, and needs no keys.
+func (f ledgerFlags) connect(p *program) (*eventstore.Store, error) {
+	connection, err := f.connection()
+	if err != nil {
+		return nil, err
+	}
+	return eventstore.Connect(eventstore.Config{ConnectionString: connection, Logger: p.logger})
+}
+
 // open reaches the ledger through the service that runs on the folder, or
 // opens the folder itself when none does.
 func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {

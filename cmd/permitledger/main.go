@@ -34,6 +34,9 @@ type commandLine struct {
 	Catalog catalogCommand `cmd:"" help:"Describe every type of event: what it means, its JSON Schema, an example, what in it is personal."`
 	Version versionCommand `cmd:"" help:"Say what this program is."`
 
+	Setup    setupCommand    `cmd:"" help:"Prepare an EventStoreDB server or cluster for the ledger, once, as an admin of it: access lists and persistent subscriptions."`
+	Reactors reactorsCommand `cmd:"" help:"Look after what the ledger does by itself: what it could not do, and having it done again."`
+
 	Projections projectionsCommand `cmd:"" help:"Look after the read models: list, rebuild, verify."`
 
 	LogFormat string `help:"Form of the log lines on stderr." enum:"text,json" default:"text"`

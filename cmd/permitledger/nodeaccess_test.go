@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,8 +85,8 @@ func TestTheGuideToSecuringANode(t *testing.T) {
 	serveOn(t, dir, "esdb://"+address+"&tlsCaFile="+filepath.Join(dir, "ca.pem"))
 }
 
-// serveOn runs the service as the user ledger, first without and then with the
-// right that the guide names.
+// serveOn runs the service as the user ledger: without any right, with the right
+// to read alone, and after setup.
 func serveOn(t *testing.T, dir, connection string) {
 	t.Helper()
 	for _, user := range []string{"admin", "ledger"} {
@@ -96,9 +98,35 @@ func serveOn(t *testing.T, dir, connection string) {
 			t.Fatal(err)
 		}
 	}
-	args := []string{"serve", "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--log-level", "error", "--eventstore", connection, "--eventstore-credentials-file", filepath.Join(dir, "ledger.credentials")}
-	contains(t, refused(t, args...), "does not let this user do that", "($r)", "An admin")
+	as := func(user string) []string {
+		return []string{"--eventstore", connection, "--eventstore-credentials-file", filepath.Join(dir, user+".credentials")}
+	}
+	serve := append([]string{"serve", "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--log-level", "error"}, as("ledger")...)
+	contains(t, refused(t, serve...), "does not let this user do that", "($r)", "permitledger setup")
+	setup := append([]string{"setup", "--user", "ledger"}, as("admin")...)
+	contains(t, refused(t, append([]string{"setup", "--user", "ledger"}, as("ledger")...)...), "does not let this user do that", "an admin's right")
 
+	letRead(t, dir, connection)
+	r := launch(t, serve...)
+	ready(t, r, "degraded", "permitledger-settlements", "permitledger setup")
+	r.terminate()
+
+	contains(t, permitledger(t, setup...), "default access list", "made the persistent subscription permitledger-settlements")
+	if did, said, code := typed(t, setup...); code != 0 || did != "" {
+		t.Errorf("a second setup: %d, %s, it did %s", code, said, did)
+	}
+	r = launch(t, serve...)
+	ready(t, r, "ok")
+	contains(t, permitledger(t, append([]string{"reactors", "list"}, as("ledger")...)...), "permitledger-settlements  at work  1")
+	contains(t, refused(t, append([]string{"reactors", "replay", "permitledger-settlements"}, as("ledger")...)...), "an admin's right")
+	if _, said, code := typed(t, append([]string{"reactors", "replay", "permitledger-settlements"}, as("admin")...)...); code != 0 || !strings.Contains(said, "0 parked events") {
+		t.Errorf("replayed by an admin: %d, %s", code, said)
+	}
+}
+
+// letRead lets the ledger's user read $all, as an admin may by hand.
+func letRead(t *testing.T, dir, connection string) {
+	t.Helper()
 	admin, err := eventstore.WithCredentials(connection, filepath.Join(dir, "admin.credentials"))
 	if err != nil {
 		t.Fatal(err)
@@ -120,13 +148,28 @@ func serveOn(t *testing.T, dir, connection string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := launch(t, args...)
-	response, err := http.Get("http://" + r.address + "/api/v1/tariff")
-	if err != nil {
-		t.Fatal(err)
+}
+
+// ready asks a service how it is until it says all of this.
+func ready(t *testing.T, r *running, says ...string) {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	var body []byte
+	for ctx.Err() == nil {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.address+"/readyz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			continue
+		}
+		body, err = io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err == nil && !slices.ContainsFunc(says, func(want string) bool { return !strings.Contains(string(body), want) }) {
+			return
+		}
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Errorf("the tariff is answered with %s", response.Status)
-	}
+	t.Fatalf("/readyz says %s, want %q; the service says %s", body, says, r.said())
 }

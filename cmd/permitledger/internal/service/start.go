@@ -118,7 +118,8 @@ func (s *Service) InstructProvider(ctx context.Context, account domain.AccountID
 
 // handler makes the HTTP interface over the parts.
 func (s *Service) handler() http.Handler {
-	cfg := api.Config{Desk: s.Desk, Runner: s.Runner, Tokens: s.cfg.Tokens, Registry: s.Registry, Logger: s.cfg.Logger}
+	cfg := api.Config{Desk: s.Desk, Runner: s.Runner, Tokens: s.cfg.Tokens, Registry: s.Registry, Logger: s.cfg.Logger,
+		Because: s.Reactor.Because}
 	if s.simulated != nil {
 		cfg.Demo = s.Timekeeper
 	}
