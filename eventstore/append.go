@@ -36,8 +36,12 @@ func (s *Store) Append(ctx context.Context, stream string, expected Expected, ba
 	if err := checkBatch(stream, batch); err != nil {
 		return Appended{}, err
 	}
-	// Made once: what is sent again is what was sent before.
-	events := clientEvents(batch)
+	return s.append(ctx, stream, expected, clientEvents(batch))
+}
+
+// append does it for events of the client, which are made once: what is sent
+// again is what was sent before.
+func (s *Store) append(ctx context.Context, stream string, expected Expected, events []esdb.EventData) (Appended, error) {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: clientRevision(expected), Deadline: &s.cfg.TryTimeout}
 
 	var last error

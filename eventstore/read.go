@@ -36,6 +36,10 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[
 // ReadAll yields the ledger's events strictly after a position, in the order
 // of the log, up to its end as it was reached.
 func (s *Store) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded, error] {
+	return s.readAll(ctx, from, IsLedgerStream)
+}
+
+func (s *Store) readAll(ctx context.Context, from Position, wanted func(stream string) bool) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		last := from
 		open := func(ctx context.Context, c *esdb.Client, emit func(Recorded) bool) error {
@@ -49,7 +53,7 @@ func (s *Store) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded, 
 			after := last
 			return receive(rs, func(r Recorded) bool {
 				// The client cannot send a filter with this request.
-				if r.Position <= after || !IsLedgerStream(r.Stream) {
+				if r.Position <= after || !wanted(r.Stream) {
 					return true
 				}
 				return emit(r)
@@ -64,7 +68,9 @@ func (s *Store) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded, 
 
 // Head is the position of the last event of the ledger in the log, 0 when
 // there is none.
-func (s *Store) Head(ctx context.Context) (Position, error) {
+func (s *Store) Head(ctx context.Context) (Position, error) { return s.head(ctx, IsLedgerStream) }
+
+func (s *Store) head(ctx context.Context, wanted func(stream string) bool) (Position, error) {
 	var head Position
 	open := func(ctx context.Context, c *esdb.Client, emit func(Recorded) bool) error {
 		rs, err := c.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}}, math.MaxInt64)
@@ -72,7 +78,7 @@ func (s *Store) Head(ctx context.Context) (Position, error) {
 			return err
 		}
 		return receive(rs, func(r Recorded) bool {
-			if !IsLedgerStream(r.Stream) {
+			if !wanted(r.Stream) {
 				return true
 			}
 			emit(r)
@@ -139,6 +145,9 @@ func clientPosition(p Position) esdb.AllPosition {
 	return esdb.Position{Commit: uint64(p), Prepare: uint64(p)}
 }
 
+// contentJSON is how a server names the content type of a JSON event.
+const contentJSON = "application/json"
+
 func recorded(e *esdb.RecordedEvent) Recorded {
 	return Recorded{
 		ID:       e.EventID,
@@ -146,6 +155,7 @@ func recorded(e *esdb.RecordedEvent) Recorded {
 		Revision: e.EventNumber,
 		Position: Position(e.Position.Commit),
 		Type:     e.EventType,
+		JSON:     e.ContentType == contentJSON,
 		Data:     e.Data,
 		Metadata: e.UserMetadata,
 		Created:  e.CreatedDate,

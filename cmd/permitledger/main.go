@@ -94,6 +94,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// unfinished is the error of a command that did not come to its end. One that
+// was told to stop failed too: what it was asked for does not hold.
+func (p *program) unfinished(err error, next string) error {
+	if p.ctx.Err() == nil {
+		return err
+	}
+	return errors.New("stopped before it was done: " + next)
+}
+
 func (l commandLine) newLogger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(l.LogLevel)) // kong has checked it

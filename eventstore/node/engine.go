@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -33,6 +34,19 @@ const (
 type engine struct {
 	db      *pebble.DB
 	witness *witness
+}
+
+// Exists reports whether a folder holds a store, which Open would otherwise
+// begin.
+func Exists(dir string) (bool, error) {
+	found, err := pebble.Peek(dir, vfs.Default)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for an event store in %s: %w", dir, err)
+	}
+	return found.Exists, nil
 }
 
 func openEngine(ctx context.Context, dir string, fs vfs.FS, logger *slog.Logger) (*engine, error) {
