@@ -26,6 +26,9 @@ func WithCredentials(connection, path string) (string, error) {
 	case strings.Contains(hosts, "@"):
 		return "", errors.New("credentials stand both in the connection string and in a file; leave out one of them")
 	}
+	if _, err := parseConnection(connection); err != nil {
+		return "", err // here, where there is no password in it
+	}
 	if info, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("credentials file: %w", err)
 	} else if mode := info.Mode().Perm(); mode&0o077 != 0 {

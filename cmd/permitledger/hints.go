@@ -10,6 +10,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"permitledger/eventstore/node"
+	"permitledger/eventstore/transfer"
 	"permitledger/eventstore/vault"
 )
 
@@ -24,6 +25,10 @@ func hint(err error) string {
 	case errors.Is(err, node.ErrExposed), errors.Is(err, node.ErrPasswordsInClear):
 		return "Give the node a certificate, its key and a users file (--tls-cert, --tls-key, --users; with serve --node-tls-cert, --node-tls-key, --node-users), or listen on 127.0.0.1. " +
 			"If anyone who reaches the address may indeed read and write everything, say so: --insecure-anyone-may-write (with serve --node-insecure-anyone-may-write), without users."
+	case errors.Is(err, transfer.ErrGap), errors.Is(err, transfer.ErrTombstone):
+		return "Such a log can only be moved as it is: with the backup of the server that holds it, restored under another."
+	case errors.Is(err, transfer.ErrDiffers):
+		return "Name an event store that is empty, or the one in which an interrupted copy of this same source lies. Nothing was changed there that was not copied."
 	case errors.Is(err, fs.ErrPermission):
 		return "Run it as the user who owns these files, or give that user the right to read and write them."
 	}

@@ -19,6 +19,7 @@ type nodeCommand struct {
 	Serve   nodeServeCommand   `cmd:"" default:"withargs" help:"Run only the embedded EventStoreDB-compatible node, for other programs and tests. The same without the word serve: permitledger node [--listen ADDR] [--data DIR]."`
 	Backup  nodeBackupCommand  `cmd:"" help:"Copy the log of a node, also while the node runs and goes on."`
 	Restore nodeRestoreCommand `cmd:"" help:"Bring the backup of a log back into an empty folder."`
+	Copy    nodeCopyCommand    `cmd:"" help:"Copy a whole log into another event store that is empty, and verify that both are the same."`
 
 	Check nodeCheckCommand `cmd:"" help:"Hold a server to every rule that the ledger leans on, before it goes live."`
 	User  nodeUserCommand  `cmd:"" help:"Make a line of the users file: a user who may call the node. The password comes on stdin and is kept as a hash."`

@@ -56,7 +56,7 @@ func (c *copier) run(ctx context.Context) error {
 // compare goes through what the target holds beyond where it is known to be
 // the same.
 func (c *copier) compare(ctx context.Context) error {
-	target := pull(eventsOf(ctx, c.to, c.reached, atTheEnd))
+	target := pull(c.eventsOf(ctx, c.to, c.reached, atTheEnd))
 	defer target.stop()
 	return alongside(c.source, target, &c.number, func(s, t eventstore.Recorded) {
 		c.reached = t.Position

@@ -53,13 +53,13 @@ func (s *side) putBack(batch []eventstore.Recorded) { s.held = append(batch, s.h
 
 // eventsOf yields what is copied of a log, strictly after a position and up to
 // another.
-func eventsOf(ctx context.Context, log eventstore.Verbatim, after, until eventstore.Position) iter.Seq2[eventstore.Recorded, error] {
+func (c *copier) eventsOf(ctx context.Context, log eventstore.Verbatim, after, until eventstore.Position) iter.Seq2[eventstore.Recorded, error] {
 	return func(yield func(eventstore.Recorded, error) bool) {
 		for r, err := range log.ReadAll(ctx, after) {
 			switch {
 			case err == nil && r.Position > until:
 				return
-			case err == nil && !isCopied(r.Stream):
+			case err == nil && !c.copies(r.Stream):
 				continue
 			}
 			if !yield(r, err) {
@@ -123,9 +123,12 @@ func difference(s, t eventstore.Recorded) string {
 	return ""
 }
 
-// isCopied reports whether a stream is one that people write to, or the
-// metadata of one. What servers keep for themselves begins with $.
-func isCopied(stream string) bool { return !strings.HasPrefix(originalOf(stream), "$") }
+// copies reports whether a stream is one that people write to, or the metadata
+// of one. What servers keep for themselves begins with $.
+func (c *copier) copies(stream string) bool {
+	about := originalOf(stream)
+	return !strings.HasPrefix(about, "$") && (c.Leave == nil || !c.Leave(about))
+}
 
 // originalOf names the stream that a stream of metadata is about.
 func originalOf(stream string) string { return strings.TrimPrefix(stream, metaPrefix) }

@@ -76,8 +76,11 @@ const (
 	Verifying Phase = "verifying"
 )
 
-// Options is how a transfer is watched.
+// Options is what a transfer passes over and how it is watched.
 type Options struct {
+	// Leave names streams that are not copied, on neither side. Nil: there are
+	// none but the servers' own.
+	Leave func(stream string) bool
 	// Progress is called after each event that is checked or copied, with their
 	// number so far, the place of the last one in the source, and where the
 	// source ends. It is called by the goroutine that called Copy. Nil: nobody
@@ -88,29 +91,29 @@ type Options struct {
 // Report says what a copy came to. It is only given once both sides were read
 // to their end and found the same.
 type Report struct {
-	Events   uint64 // on each side, without those of system streams
-	Appended uint64 // of these came into the target by this run; the others were there
+	Events   uint64 `json:"events"`   // on each side, without those left behind
+	Appended uint64 `json:"appended"` // of these came into the target by this run; the others were there
 
-	LedgerEvents uint64 // of these in streams of the ledger; also the last ledger number
-	SourceDigest string // of the ledger's events, see leaf
-	TargetDigest string
+	LedgerEvents uint64 `json:"ledgerEvents"` // of these in streams of the ledger; also the last ledger number
+	SourceDigest string `json:"sourceDigest"` // SHA-256 of the ledger's events, see leaf
+	TargetDigest string `json:"targetDigest"`
 
-	Renamed    uint64            // deletions and tombstones that have ids of the target's own
-	LeftBehind map[string]uint64 // events in system streams of the source, by kind of stream
-	MovedOn    bool              // the source has got events since the copy began
-	SameLog    bool              // positions and times agree too: the two are one log, or one a restored backup of the other
+	Renamed    uint64            `json:"renamed"`    // deletions and tombstones that have ids of the target's own
+	LeftBehind map[string]uint64 `json:"leftBehind"` // events of the source in streams that are not copied, by kind of stream
+	MovedOn    bool              `json:"movedOn"`    // the source has got events since the copy began
+	SameLog    bool              `json:"sameLog"`    // positions and times agree too: the two are one log, or one a restored backup of the other
 }
 
 // Copy brings everything that the source holds now into the target, which is
 // empty or holds the beginning of the same log, and verifies that both are the
-// same. Whatever ends it, the same call goes on where it stopped.
+// same. Streams of the servers' own count for nothing there. Whatever ends it, the same call goes on where it stopped.
 func Copy(ctx context.Context, from, to *eventstore.Store, o Options) (Report, error) {
 	c := &copier{from: from.Verbatim(), to: to.Verbatim(), Options: o}
 	var err error
 	if c.until, err = c.from.Head(ctx); err != nil {
 		return Report{}, fmt.Errorf("find the end of the source: %w", err)
 	}
-	c.source = pull(eventsOf(ctx, c.from, 0, c.until))
+	c.source = pull(c.eventsOf(ctx, c.from, 0, c.until))
 	defer c.source.stop()
 	if err := c.run(ctx); err != nil {
 		return Report{}, err

@@ -48,13 +48,14 @@ func TestASourceThatWasScavenged(t *testing.T) {
 	}
 }
 
-// What belongs to the server is told by its name.
+// What belongs to the server, or is to be left, is told by its name.
 func TestWhatIsCopied(t *testing.T) {
+	c := &copier{Options: Options{Leave: func(stream string) bool { return stream == "left" }}}
 	for stream, want := range map[string]bool{
-		"permit-1": true, "$$permit-1": true, "a$b": true,
+		"left": false, "$$left": false, "permit-1": true, "$$permit-1": true, "a$b": true,
 		"$settings": false, "$$$settings": false, "$persistentsubscription-permit-1::g-checkpoint": false,
 	} {
-		if isCopied(stream) != want {
+		if c.copies(stream) != want {
 			t.Errorf("%s: %t", stream, !want)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"permitledger/eventstore"
 )
 
-// maxKinds bounds what is told of system streams one by one.
+// maxKinds bounds what is told of what is left behind one by one.
 const maxKinds = 50
 
 // verify reads both sides from their beginning and compares them once more,
@@ -22,7 +22,7 @@ func (c *copier) verify(ctx context.Context) (Report, error) {
 	source := pull(func(yield func(eventstore.Recorded, error) bool) {
 		for e, err := range c.from.ReadAll(ctx, 0) {
 			switch {
-			case err == nil && !isCopied(e.Stream):
+			case err == nil && !c.copies(e.Stream):
 				r.leave(e.Stream)
 				continue
 			case err == nil && e.Position > c.until:
@@ -35,7 +35,7 @@ func (c *copier) verify(ctx context.Context) (Report, error) {
 		}
 	})
 	defer source.stop()
-	target := pull(eventsOf(ctx, c.to, 0, atTheEnd))
+	target := pull(c.eventsOf(ctx, c.to, 0, atTheEnd))
 	defer target.stop()
 	here, there := sha256.New(), sha256.New()
 	c.number = 0
