@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"permitledger/cmd/permitledger/internal/admin"
@@ -27,11 +29,17 @@ func (c backupCommand) Run(p *program) error {
 	if !folder.HasLedger(c.Data) {
 		return fmt.Errorf("%s: %w", c.Data, errNoLedger)
 	}
+	return p.takeBackup(c.Data, c.Dir, service.BackupStopped)
+}
+
+// takeBackup has the process that runs on a folder make a backup of it, or
+// makes it itself where none runs.
+func (p *program) takeBackup(data, dir string, stopped func(ctx context.Context, data, dir string, logger *slog.Logger) (backup.Manifest, error)) error {
 	began := time.Now()
 	var m backup.Manifest
-	err := admin.Ask(p.ctx, c.Data, backup.Route, backup.Request{Dir: c.Dir}, &m)
+	err := admin.Ask(p.ctx, data, backup.Route, backup.Request{Dir: dir}, &m)
 	if errors.Is(err, admin.ErrNotRunning) {
-		m, err = service.BackupStopped(p.ctx, c.Data, c.Dir, p.logger)
+		m, err = stopped(p.ctx, data, dir, p.logger)
 	}
 	if err != nil {
 		return p.unfinished(err, noBackup)
@@ -39,7 +47,7 @@ func (c backupCommand) Run(p *program) error {
 	if !m.Log {
 		fmt.Fprintln(p.stderr, "The log is on a server of its own and is NOT in this backup: it needs one there, taken before this one.")
 	}
-	fmt.Fprintf(p.stderr, "Backed up in %.1f s into %s:\n", time.Since(began).Seconds(), c.Dir)
+	fmt.Fprintf(p.stderr, "Backed up in %.1f s into %s:\n", time.Since(began).Seconds(), dir)
 	describe(p, m)
 	return nil
 }

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
-	"permitledger/cmd/permitledger/internal/admin"
 	"permitledger/cmd/permitledger/internal/backup"
 	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/cmd/permitledger/internal/service"
@@ -42,18 +40,7 @@ func (c nodeBackupCommand) Run(p *program) error {
 	if parent := filepath.Dir(c.Data); filepath.Base(c.Data) == folder.Log && answers(filepath.Join(parent, folder.AdminSocket)) {
 		return fmt.Errorf("this is the log of the ledger in %s, on which a service runs; permitledger backup --data %[1]s copies it with its keys", parent)
 	}
-	began := time.Now()
-	var m backup.Manifest
-	err = admin.Ask(p.ctx, c.Data, backup.Route, backup.Request{Dir: c.Dir}, &m)
-	if errors.Is(err, admin.ErrNotRunning) {
-		m, err = service.BackupLogStopped(p.ctx, c.Data, c.Dir, p.logger)
-	}
-	if err != nil {
-		return p.unfinished(err, noBackup)
-	}
-	fmt.Fprintf(p.stderr, "Backed up in %.1f s into %s:\n", time.Since(began).Seconds(), c.Dir)
-	describe(p, m)
-	return nil
+	return p.takeBackup(c.Data, c.Dir, service.BackupLogStopped)
 }
 
 type nodeRestoreCommand struct {
