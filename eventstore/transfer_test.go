@@ -248,10 +248,9 @@ func TestInterruptedCopy(t *testing.T) {
 				in.cut()
 			case 1, 2, 3:
 				out.cut()
-			case 4:
+			case 4, 5: // without the cut, a read that waits would find out after 20 s
 				out.loseAnswers()
-			case 5:
-				out.loseRequests()
+				time.AfterFunc(20*time.Millisecond, out.cut)
 			default:
 				return
 			}

@@ -28,7 +28,7 @@ func hint(err error) string {
 	case errors.Is(err, transfer.ErrGap), errors.Is(err, transfer.ErrTombstone):
 		return "Such a log can only be moved as it is: with the backup of the server that holds it, restored under another."
 	case errors.Is(err, transfer.ErrDiffers):
-		return "Name an event store that is empty, or the one in which an interrupted copy of this same source lies. Nothing was changed there that was not copied."
+		return "Name an event store that is empty, or the one in which an interrupted copy of this same source lies."
 	case errors.Is(err, fs.ErrPermission):
 		return "Run it as the user who owns these files, or give that user the right to read and write them."
 	}

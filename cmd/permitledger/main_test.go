@@ -34,11 +34,16 @@ type running struct {
 // launch starts the program and waits until it says where it serves.
 func launch(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := begin(t, args...)
+	return begin(t, args...).served()
+}
+
+// served waits until the program says where it serves.
+func (r *running) served() *running {
+	r.t.Helper()
 	select {
 	case r.address = <-r.serves:
 	case <-r.silent:
-		t.Fatalf("the program ended before it served:\n%s", r.said())
+		r.t.Fatalf("the program ended before it served:\n%s", r.said())
 	}
 	return r
 }
@@ -46,7 +51,13 @@ func launch(t *testing.T, args ...string) *running {
 // begin starts the program and waits for nothing.
 func begin(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, cmd: exec.Command("permitledger", args...), serves: make(chan string, 1), silent: make(chan struct{})}
+	return beginCommand(t, exec.Command("permitledger", args...))
+}
+
+// beginCommand starts a command that becomes the program.
+func beginCommand(t *testing.T, cmd *exec.Cmd) *running {
+	t.Helper()
+	r := &running{t: t, cmd: cmd, serves: make(chan string, 1), silent: make(chan struct{})}
 	out, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -20,51 +19,67 @@ import (
 	"permitledger/eventstore"
 )
 
-// An operator who follows operating.md has a node with TLS and users, which
-// the ledger's client reaches.
-func TestTheGuideToSecuringANode(t *testing.T) {
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("THE GUIDE TO SECURING A NODE IS NOT TESTED HERE: it needs openssl, which this machine does not have")
-	}
-	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "operating.md"))
+// fenced gives the commands of a page in docs, from a heading on, at most n of
+// them.
+func fenced(t *testing.T, page, heading string, n int) (blocks []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(guide), "## A node that other machines reach")
-	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, 2)
-	dir := place(t)
-	script := "set -e\n" + strings.Replace(blocks[0][1], "store.example.org", "localhost", 1) + blocks[1][1]
+	_, section, ok := strings.Cut(string(text), heading)
+	if !ok {
+		t.Fatalf("%s has no %q", page, heading)
+	}
+	for _, block := range regexp.MustCompile("(?s) *```sh\n(.*?) *```").FindAllStringSubmatch(section, n) {
+		blocks = append(blocks, block[1])
+	}
+	return blocks
+}
+
+// securedNode runs a node with TLS, a user admin and a user ledger, as
+// operating.md tells to, and gives its connection string. What belongs to it is
+// in dir, with a file of credentials for each user.
+func securedNode(t *testing.T, dir string) (connection string) {
+	t.Helper()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("THE GUIDES TO A SECURED NODE AND TO MOVING ARE NOT TESTED HERE: they need openssl, which this machine does not have")
+	}
+	blocks := fenced(t, "operating.md", "## A node that other machines reach", 2)
+	script := "set -e\n" + strings.Replace(blocks[0], "store.example.org", "localhost", 1) + blocks[1]
 	script = strings.Replace(script, "permitledger node --listen 0.0.0.0:2113", "exec permitledger node --listen 0.0.0.0:0", 1)
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Dir = dir
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	said, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the node did not start: %v\n%s", err, stderr.String())
-	}
-	address, ok := strings.CutPrefix(strings.TrimSpace(said), "esdb://")
+	said := launchLone(t, cmd).connection
+	address, ok := strings.CutPrefix(said, "esdb://")
 	if !ok || !strings.HasPrefix(address, "localhost:") || !strings.Contains(address, "tls=true") {
 		t.Fatalf("the node says that it is reached by %q", said)
 	}
+	for _, user := range []string{"admin", "ledger"} {
+		password, err := os.ReadFile(filepath.Join(dir, user+".password"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, user+".credentials"), []byte(user+":"+string(password)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return said + "&tlsCaFile=" + filepath.Join(dir, "ca.pem")
+}
+
+// An operator who follows operating.md has a node with TLS and users, which
+// the ledger's client reaches.
+func TestTheGuideToSecuringANode(t *testing.T) {
+	dir := place(t)
+	connection := securedNode(t, dir)
+	address := strings.TrimPrefix(connection, "esdb://")
 	for user, want := range map[string]string{"admin": "", "ledger": "may not read stream \"$all\""} {
 		password, err := os.ReadFile(filepath.Join(dir, user+".password"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		head := func(password string) error {
-			s, err := eventstore.Connect(eventstore.Config{ConnectionString: fmt.Sprintf("esdb://%s:%s@%s&tlsCaFile=%s", user, password, address, filepath.Join(dir, "ca.pem"))})
+			s, err := eventstore.Connect(eventstore.Config{ConnectionString: fmt.Sprintf("esdb://%s:%s@%s", user, password, address)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,22 +97,13 @@ func TestTheGuideToSecuringANode(t *testing.T) {
 			t.Errorf("%s with another password: %v", user, err)
 		}
 	}
-	serveOn(t, dir, "esdb://"+address+"&tlsCaFile="+filepath.Join(dir, "ca.pem"))
+	serveOn(t, dir, connection)
 }
 
 // serveOn runs the service as the user ledger: without any right, with the right
 // to read alone, and after setup.
 func serveOn(t *testing.T, dir, connection string) {
 	t.Helper()
-	for _, user := range []string{"admin", "ledger"} {
-		password, err := os.ReadFile(filepath.Join(dir, user+".password"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, user+".credentials"), []byte(user+":"+string(password)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	as := func(user string) []string {
 		return []string{"--eventstore", connection, "--eventstore-credentials-file", filepath.Join(dir, user+".credentials")}
 	}

@@ -33,7 +33,13 @@ type lone struct {
 // launchNode starts a node on the folder of a log and waits until it listens.
 func launchNode(t *testing.T, data string, more ...string) *lone {
 	t.Helper()
-	n := &lone{t: t, cmd: exec.Command("permitledger", append([]string{"node", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "warn"}, more...)...)}
+	return launchLone(t, exec.Command("permitledger", append([]string{"node", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "warn"}, more...)...))
+}
+
+// launchLone runs a command that becomes a node.
+func launchLone(t *testing.T, cmd *exec.Cmd) *lone {
+	t.Helper()
+	n := &lone{t: t, cmd: cmd}
 	n.cmd.Stderr = &n.stderr
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {

@@ -185,6 +185,9 @@ func (s *Service) openKeep(context.Context) (err error) {
 func (s *Service) openLog(ctx context.Context) error {
 	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, Logger: s.cfg.Logger, Registerer: s.Registry}
 	if s.cfg.EventStore == "" {
+		if err := s.checkLogKept(); err != nil {
+			return err
+		}
 		o := s.cfg.Node
 		o.Dir, o.Socket, o.Protect = filepath.Join(s.cfg.Data, folder.Log), Socket(s.cfg.Data), eventstore.IsLedgerStream
 		o.Logger, o.Registerer = s.cfg.Logger, s.Registry
