@@ -31,7 +31,9 @@ func openSecured(t testing.TB, o Options) secured {
 	t.Helper()
 	s := secured{ca: newAuthority(t)}
 	o.CertFile, o.KeyFile = s.ca.issue(t, nil)
-	o.UsersFile = writeUsers(t, map[string]Role{"ann": RoleAdmin, "leo": RoleLedger, "rita": RoleReader})
+	if o.UsersFile == "" {
+		o.UsersFile = writeUsers(t, map[string]Role{"ann": RoleAdmin, "leo": RoleLedger, "rita": RoleReader})
+	}
 	s.Node = openNode(t, o)
 	return s
 }
