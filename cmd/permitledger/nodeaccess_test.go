@@ -98,6 +98,19 @@ func TestTheGuideToSecuringANode(t *testing.T) {
 		}
 	}
 	serveOn(t, dir, connection)
+	checkOn(t, dir, connection)
+}
+
+// checkOn holds the node to the rules, as an admin, and as a user who may not
+// do what that needs.
+func checkOn(t *testing.T, dir, connection string) {
+	t.Helper()
+	check := func(user string) []string {
+		return []string{"node", "check", "--eventstore", connection, "--eventstore-credentials-file", filepath.Join(dir, user+".credentials")}
+	}
+	contains(t, permitledger(t, check("admin")...), " hold on this server", "; 0 do not, 0 are about what it does not offer")
+	contains(t, refused(t, append(check("ledger"), "--only", "^8.1 ")...), "check as an admin")
+	contains(t, refused(t, append(check("nobody"), "--only", "^1.1 ")...), "credentials file", "nobody.credentials")
 }
 
 // serveOn runs the service as the user ledger: without any right, with the right

@@ -14,8 +14,8 @@ import (
 )
 
 type nodeCheckCommand struct {
-	EventStore  string        `name:"eventstore" required:"" placeholder:"esdb://…" help:"Connection string of the server, with an admin of it."`
-	Credentials string        `name:"eventstore-credentials-file" help:"File with one line user:password for --eventstore, readable by its owner only." type:"path"`
+	EventStore  string        `name:"eventstore" required:"" placeholder:"esdb://…" help:"Connection string of the server."`
+	Credentials string        `name:"eventstore-credentials-file" help:"File with one line user:password of an admin of it, readable by its owner only, so that they need not stand in the connection string." type:"path"`
 	Only        string        `help:"Check only rules whose number and name fit this regular expression." placeholder:"EXPRESSION"`
 	Timeout     time.Duration `help:"How long one case may take." default:"1m"`
 	Parallel    int           `help:"How many cases to run at once." default:"4"`

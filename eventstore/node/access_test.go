@@ -19,6 +19,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"permitledger/eventstore/storetest"
 )
 
 // secured is a node with TLS and three users.
@@ -376,5 +378,20 @@ func TestPasswordsAreHashedOnce(t *testing.T) {
 	cancel()
 	if _, err := a.verify(ctx, "leo", "wrong"); err == nil {
 		t.Error("who gave up is still answered")
+	}
+}
+
+// A node with TLS and users keeps the rules for whoever may do what they need.
+func TestSecuredNodeKeepsTheRules(t *testing.T) {
+	s := openSecured(t, Options{})
+	server, err := storetest.Connect(t.Context(), s.connection("ann", passwordOf("ann")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	for r := range storetest.Run(t.Context(), server, storetest.Options{Parallel: 8, Patience: patience}, storetest.Cases()...) {
+		if r.Outcome != storetest.Passed || len(r.Left) > 0 {
+			t.Errorf("%s %s: %s: %s %v", r.Number, r.Name, r.Outcome, strings.Join(r.Because, "\n"), r.Left)
+		}
 	}
 }
