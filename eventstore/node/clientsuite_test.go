@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 )
@@ -172,4 +173,37 @@ func suiteResults(t *testing.T, out []byte) (passed, failed []string) {
 	slices.Sort(passed)
 	slices.Sort(failed)
 	return passed, failed
+}
+
+// TestIdleConnection waits with nothing to do but the client's pings, one every
+// ten seconds: by default a gRPC server ends a connection after three of them.
+func TestIdleConnection(t *testing.T) {
+	if os.Getenv(suiteSwitch) != "1" {
+		t.Skipf("SKIPPED: it takes 35 s; set %s=1 to run it", suiteSwitch)
+	}
+	t.Parallel()
+	c := connect(t, openNode(t, Options{}))
+	sub, err := c.SubscribeToStream(t.Context(), "s", esdb.SubscribeToStreamOptions{From: esdb.Start{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Close()
+	received := make(chan *esdb.SubscriptionEvent)
+	go func() {
+		for range 2 { // caught up, and the event
+			received <- sub.Recv()
+		}
+	}()
+	if e := <-received; e.CaughtUp == nil {
+		t.Fatalf("received %+v first", e)
+	}
+	select {
+	case e := <-received:
+		t.Fatalf("received %+v while nothing happened", e)
+	case <-time.After(35 * time.Second):
+	}
+	mustAppend(t, c, "s", "a")
+	if e := <-received; e.EventAppeared == nil {
+		t.Errorf("received %+v", e)
+	}
 }
