@@ -56,7 +56,8 @@ type proxy struct {
 	calls int                  // guarded by mu; reads so far
 	seen  map[string]bool      // guarded by mu; ids of events
 	ends  []context.CancelFunc // guarded by mu; of subscriptions
-	ended chan struct{}        // closed once all were ended
+	open  sync.WaitGroup       // of subscriptions
+	ended chan struct{}        // closed once all have ended
 }
 
 type features struct {
@@ -211,6 +212,8 @@ func (p *proxy) Read(req *streams.ReadReq, out streams.Streams_ReadServer) error
 	number := p.calls
 	if o.GetSubscription() != nil && p.endsAll {
 		p.ends = append(p.ends, cancel)
+		p.open.Add(1)
+		defer p.open.Done()
 	}
 	p.mu.Unlock()
 	if p.reading != nil {
@@ -252,7 +255,12 @@ func (p *proxy) end(out streams.Streams_ReadServer, o *streams.ReadReq_Options, 
 		}
 		if p.ends != nil {
 			p.ends = nil
-			close(p.ended)
+			// Not at once: one that has yet to notice would still pass on what
+			// is written from now on.
+			go func() {
+				p.open.Wait()
+				close(p.ended)
+			}()
 		}
 		p.mu.Unlock()
 	}
