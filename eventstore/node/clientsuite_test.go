@@ -50,11 +50,14 @@ func TestClientSuite(t *testing.T) {
 	if os.Getenv(suiteSwitch) != "1" {
 		t.Skipf("SKIPPED: the official client's own suite; set %s=1 to run it (it downloads the suite's dependencies)", suiteSwitch)
 	}
+	t.Parallel()
 	t.Run("in clear", func(t *testing.T) {
+		t.Parallel()
 		n := openNode(t, Options{Dir: t.TempDir()})
 		checkSuite(t, n, connect(t, n), copySuite(t), "EVENTSTORE_INSECURE=true")
 	})
 	t.Run("over TLS", func(t *testing.T) {
+		t.Parallel()
 		line, err := userLine("admin", RoleAdmin, "changeit", leastRounds)
 		if err != nil {
 			t.Fatal(err)

@@ -29,6 +29,7 @@ func TestNpmClients(t *testing.T) {
 	if os.Getenv(npmSwitch) != "1" {
 		t.Skipf("SKIPPED: the clients from npm; set %s=1 to run them (it takes Node.js 18 or later, and downloads the clients)", npmSwitch)
 	}
+	t.Parallel()
 	dir := installNpmClients(t)
 	for _, client := range npmPackages {
 		t.Run(client, func(t *testing.T) {
