@@ -49,11 +49,7 @@ func (s secured) as(t testing.TB, name string) *esdb.Client {
 
 func (s secured) client(t testing.TB, scheme, name, password, ca string) *esdb.Client {
 	t.Helper()
-	u := url.URL{Scheme: scheme, Host: s.Addr(), RawQuery: "tls=true&tlsCaFile=" + url.QueryEscape(ca)}
-	if name != "" {
-		u.User = url.UserPassword(name, password)
-	}
-	config, err := esdb.ParseConnectionString(u.String())
+	config, err := esdb.ParseConnectionString(s.connection(scheme, name, password, ca))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +60,15 @@ func (s secured) client(t testing.TB, scheme, name, password, ca string) *esdb.C
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// connection is a connection string for a user; "" for nobody.
+func (s secured) connection(scheme, name, password, ca string) string {
+	u := url.URL{Scheme: scheme, Host: s.Addr(), RawQuery: "tls=true&tlsCAFile=" + url.QueryEscape(ca)}
+	if name != "" {
+		u.User = url.UserPassword(name, password)
+	}
+	return u.String()
 }
 
 func tryAppend(t testing.TB, c *esdb.Client, stream, name string) error {
@@ -384,7 +389,7 @@ func TestPasswordsAreHashedOnce(t *testing.T) {
 // A node with TLS and users keeps the rules for whoever may do what they need.
 func TestSecuredNodeKeepsTheRules(t *testing.T) {
 	s := openSecured(t, Options{})
-	server, err := storetest.Connect(t.Context(), s.connection("ann", passwordOf("ann")))
+	server, err := storetest.Connect(t.Context(), s.connection("esdb", "ann", passwordOf("ann"), s.ca.file))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,11 +58,8 @@ func TestClientSuite(t *testing.T) {
 	})
 	t.Run("over TLS", func(t *testing.T) {
 		t.Parallel()
-		line, err := userLine("admin", RoleAdmin, "changeit", leastRounds)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := openSecured(t, Options{Dir: t.TempDir(), UsersFile: writeFile(t, "users", line+"\n")})
+		users := writeUsersWith(t, map[string]Role{"admin": RoleAdmin}, func(string) string { return "changeit" })
+		s := openSecured(t, Options{Dir: t.TempDir(), UsersFile: users})
 		work := copySuite(t)
 		// Where the suite looks for the server's own certificate, and for that
 		// of an authority that did not sign it.

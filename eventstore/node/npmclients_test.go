@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,14 +34,14 @@ func TestNpmClients(t *testing.T) {
 		t.Run(client, func(t *testing.T) {
 			t.Parallel()
 			plain := openNode(t, Options{Dir: t.TempDir()})
-			secured := openSecured(t, Options{Dir: t.TempDir(), UsersFile: npmUsers(t)})
+			secured := openSecured(t, Options{Dir: t.TempDir(), UsersFile: writeUsersWith(t, npmUsers, func(string) string { return npmPassword })})
+			as := func(name, password string) string { return secured.connection("esdb", name, password, secured.ca.file) }
 			for _, script := range []string{"streams.mjs", "following.mjs", "groups.mjs"} {
 				runNpmScript(t, dir, "in clear, "+script, script, client, "esdb+discover://"+plain.Addr()+"?tls=false")
-				runNpmScript(t, dir, "over TLS, "+script, script, client, secured.connection("ann", npmPassword))
+				runNpmScript(t, dir, "over TLS, "+script, script, client, as("ann", npmPassword))
 			}
 			runNpmScript(t, dir, "users", "secured.mjs", client,
-				secured.connection("ann", npmPassword), secured.connection("leo", npmPassword),
-				secured.connection("rita", npmPassword), secured.connection("", ""), secured.connection("leo", "wrong"))
+				as("ann", npmPassword), as("leo", npmPassword), as("rita", npmPassword), as("", ""), as("leo", "wrong"))
 		})
 	}
 }
@@ -51,27 +50,7 @@ func TestNpmClients(t *testing.T) {
 // what is encoded in a connection string.
 const npmPassword = "known-to-the-scripts"
 
-func npmUsers(t *testing.T) string {
-	t.Helper()
-	text := ""
-	for name, role := range map[string]Role{"ann": RoleAdmin, "leo": RoleLedger, "rita": RoleReader} {
-		line, err := userLine(name, role, npmPassword, leastRounds)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text += line + "\n"
-	}
-	return writeFile(t, "users", text)
-}
-
-// connection is a connection string for a user of a secured node; "" for none.
-func (s secured) connection(name, password string) string {
-	u := url.URL{Scheme: "esdb", Host: s.Addr(), RawQuery: "tls=true&tlsCAFile=" + url.QueryEscape(s.ca.file)}
-	if name != "" {
-		u.User = url.UserPassword(name, password)
-	}
-	return u.String()
-}
+var npmUsers = map[string]Role{"ann": RoleAdmin, "leo": RoleLedger, "rita": RoleReader}
 
 // installNpmClients copies the scripts aside and installs the clients there.
 func installNpmClients(t *testing.T) string {
