@@ -27,7 +27,7 @@ func (nodeCheckCommand) Help() string {
 	return "It writes to streams of its own, named storetest- and a random id, and tombstones them when it is done, " +
 		"also when it is interrupted; it reads $all only where it wrote. Others may go on working with the server. " +
 		"The user needs the right to read, write and delete such streams and their metadata and to read $all, " +
-		"and for persistent subscriptions to be in $admins or $ops: an admin has them all. " +
+		"and for persistent subscriptions to be in $admins, or in $ops with the right to read $persistentsubscription-… streams: an admin has them all. " +
 		"The exit code is 1 when a rule does not hold."
 }
 
