@@ -82,12 +82,21 @@ func (g *openGroup) info() *persistent.SubscriptionInfo {
 	}
 	if !g.do(func() {
 		if g.fault == nil {
+			g.countParked()
 			g.describe(info)
 		}
 	}) {
 		return nil
 	}
 	return info
+}
+
+// countParked takes over what is parked already, although whoever wrote it has
+// not said so yet: it counts once others can see it.
+func (g *openGroup) countParked() {
+	if first, end, err := g.parkedRange(g.entry.key()); err == nil {
+		g.state.FoundParked(first, end)
+	}
 }
 
 // describe adds what changes all the time.
