@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"permitledger/eventstore"
+	"permitledger/eventstore/faultproxy"
 	"permitledger/eventstore/node"
 )
 
@@ -189,7 +190,7 @@ func TestWhatIsLeftUnansweredComesAgain(t *testing.T) {
 		defer mu.Unlock()
 		switch given++; {
 		case given%7 == 3:
-			b.cut() // its answer is lost, whatever it is
+			b.Do(faultproxy.Cut) // its answer is lost, whatever it is
 			return nil
 		case given == 20:
 			held <- struct{}{}

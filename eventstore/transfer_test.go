@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"permitledger/eventstore"
+	"permitledger/eventstore/faultproxy"
 	"permitledger/eventstore/transfer"
 )
 
@@ -231,9 +232,9 @@ func TestInterruptedCopy(t *testing.T) {
 		c.atRandom(random)
 	}
 	total := uint64(len(kept(t, direct)))
-	in, out := newProxy(t, source.Addr()), newProxy(t, target.Addr())
+	in, out := faultproxy.New(t, source.Addr()), faultproxy.New(t, target.Addr())
 	hasty := func(cfg *eventstore.Config) { cfg.TryTimeout = 500 * time.Millisecond }
-	from, to := connect(t, in.addr), connect(t, out.addr, hasty)
+	from, to := connect(t, in.Addr()), connect(t, out.Addr(), hasty)
 	runs, breaks := 0, 0
 	for stopAt := uint64(0); ; runs++ {
 		stopAt += uint64(random.IntN(int(total) / 5))
@@ -245,12 +246,12 @@ func TestInterruptedCopy(t *testing.T) {
 			}
 			switch random.IntN(120) {
 			case 0:
-				in.cut()
+				in.Do(faultproxy.Cut)
 			case 1, 2, 3:
-				out.cut()
+				out.Do(faultproxy.Cut)
 			case 4, 5: // without the cut, a read that waits would find out after 20 s
-				out.loseAnswers()
-				time.AfterFunc(20*time.Millisecond, out.cut)
+				out.Do(faultproxy.LoseAnswers)
+				time.AfterFunc(20*time.Millisecond, func() { out.Do(faultproxy.Cut) })
 			default:
 				return
 			}
