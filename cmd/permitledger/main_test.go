@@ -25,7 +25,7 @@ type running struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	address string
-	serves  chan string   // takes the address when the program says where it serves
+	serves  chan string   // takes the address when the program says where it serves; of a node, its connection string
 	silent  chan struct{} // closed when the program has ended and all that it said was read
 	mu      sync.Mutex
 	stderr  bytes.Buffer
@@ -62,6 +62,9 @@ func beginCommand(t *testing.T, cmd *exec.Cmd) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if args[0] == "node" {
+		r.cmd.Stdout = r.cmd.Stderr // that is where a node says how it is reached
+	}
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +78,9 @@ func beginCommand(t *testing.T, cmd *exec.Cmd) *running {
 			r.mu.Unlock()
 			if _, rest, ok := strings.Cut(lines.Text(), "serves http://"); ok {
 				r.serves <- strings.TrimSuffix(rest, "/api/v1")
+			}
+			if strings.HasPrefix(lines.Text(), "esdb://") {
+				r.serves <- lines.Text()
 			}
 		}
 	}()
