@@ -68,22 +68,26 @@ func openEngine(ctx context.Context, dir string, fs vfs.FS, logger *slog.Logger)
 	}
 	e, err := openChecked(ctx, dir, options)
 	if err != nil {
-		return nil, fmt.Errorf("open the event store in %s: %w", dir, err)
+		return nil, fmt.Errorf("open the event store in %s: %w", dir, whyNotOpened(err, dir, options))
 	}
 	return e, nil
 }
 
-// openChecked looks at the end of the log before it opens the store for good,
-// which would throw away what lies behind a damaged place.
+// openChecked looks at the log before it opens the store for good, which would
+// throw away what lies behind a damaged place.
 func openChecked(ctx context.Context, dir string, options pebble.Options) (*engine, error) {
 	seen, err := readWitness(options.FS, dir)
 	if err != nil {
 		return nil, err
 	}
-	if seen > 0 {
+	torn, err := tornManifest(dir, options.FS)
+	if err != nil {
+		return nil, err
+	}
+	if seen > 0 || torn != "" {
 		options.ReadOnly = true
-		if err := checkEnd(ctx, dir, options, seen); err != nil {
-			return nil, err
+		if err := check(ctx, dir, options, seen, torn != ""); err != nil {
+			return nil, blame(torn, err)
 		}
 		options.ReadOnly = false
 	}
@@ -101,7 +105,9 @@ func openChecked(ctx context.Context, dir string, options pebble.Options) (*engi
 	return &engine{db: db, witness: w}, nil
 }
 
-func checkEnd(ctx context.Context, dir string, options pebble.Options, seen uint64) error {
+// check sees that the log ends where it was seen to end and, if all of it is to
+// be looked at, that nothing is missing in it.
+func check(ctx context.Context, dir string, options pebble.Options, seen uint64, all bool) error {
 	db, err := openLocked(ctx, dir, options)
 	if err != nil {
 		return err
@@ -111,10 +117,13 @@ func checkEnd(ctx context.Context, dir string, options pebble.Options, seen uint
 		return errors.Join(err, db.Close())
 	}
 	end, _, err := view.tail()
-	view.close()
+	if err == nil && all {
+		err = checkWhole(view, end)
+	}
 	if err == nil {
 		err = contradicts(seen, end)
 	}
+	view.close()
 	return errors.Join(err, db.Close())
 }
 
