@@ -238,6 +238,9 @@ func (l engineLog) Errorf(format string, args ...any) {
 // crash is the path that is tested.
 func (l engineLog) Fatalf(format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
+	if strings.Contains(message, syscall.ENOSPC.Error()) {
+		message += "; free some space there and start again: whatever was acknowledged is safe"
+	}
 	l.logger.Error("engine", "fatal", message)
 	panic("event store engine: " + message)
 }
