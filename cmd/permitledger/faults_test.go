@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,7 +80,7 @@ func newBreaker(t *testing.T, dir string, seed uint64) *breaker {
 	b.startNode()
 	b.serve = []string{"serve", "--data", b.data, "--eventstore", "esdb://" + b.proxy.Addr() + "?tls=false", "--listen", "127.0.0.1:0",
 		"--tokens", b.town.tokens(dir), "--log-level", "error"}
-	b.service = b.start()
+	b.startService()
 	first := deed{by: "olga", path: "/accounts", media: jsonMedia, key: "canary", body: `{"name":"Canary"}`, writes: "AccountOpened"}
 	var opened struct{ AccountID string }
 	if !b.town.give(&first) || json.Unmarshal([]byte(first.answer), &opened) != nil {
@@ -97,15 +98,10 @@ func (b *breaker) letWork() {
 
 func (b *breaker) startNode() {
 	b.t.Helper()
-	b.node = begin(b.t, "node", "--listen", "127.0.0.1:0", "--data", filepath.Join(b.dir, "log"), "--log-level", "error")
-	select {
-	case connection := <-b.node.serves:
-		b.store = []string{"--eventstore", connection}
-		address, _, _ := strings.Cut(strings.TrimPrefix(connection, "esdb://"), "?")
-		b.proxy.Retarget(address)
-	case <-b.node.silent:
-		b.t.Fatalf("the node did not start and ended with exit code %d:\n%s", b.node.wait(), b.node.said())
-	}
+	b.node = launch(b.t, "node", "--listen", "127.0.0.1:0", "--data", filepath.Join(b.dir, "log"), "--log-level", "error")
+	b.store = []string{"--eventstore", b.node.address}
+	address, _, _ := strings.Cut(strings.TrimPrefix(b.node.address, "esdb://"), "?")
+	b.proxy.Retarget(address)
 }
 
 // strike does one fault, all of whose chances follow from the seed and its
@@ -199,7 +195,31 @@ func (b *breaker) killNode(away time.Duration) {
 func (b *breaker) restart() {
 	b.service.kill()
 	b.heard(b.service)
-	b.service = b.start()
+	b.startService()
+}
+
+// startService starts the service. Where the store does not answer it may end
+// and say so, as whoever looks after it starts it again.
+func (b *breaker) startService() {
+	b.t.Helper()
+	for range 5 {
+		b.service = begin(b.t, b.serve...)
+		select {
+		case address := <-b.service.serves:
+			b.town.open(address)
+			return
+		case <-b.service.silent:
+			if code := b.service.wait(); code != 1 || !strings.Contains(b.service.said(), "the event store is not available") {
+				b.t.Fatalf("the service did not start and ended with exit code %d:\n%s", code, b.service.said())
+			}
+			b.count["started in vain, as the store did not answer"]++
+		case <-time.After(howLong):
+			_ = b.service.cmd.Process.Signal(syscall.SIGQUIT) // it says what it hangs in
+			<-b.service.silent
+			b.t.Fatalf("the service does not start:\n%s", b.service.said())
+		}
+	}
+	b.t.Fatalf("the service does not start, although its store is there:\n%s", b.service.said())
 }
 
 func (b *breaker) pause(d time.Duration) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,8 +25,8 @@ func TestScripts(t *testing.T) {
 type running struct {
 	t       *testing.T
 	cmd     *exec.Cmd
-	address string
-	serves  chan string   // takes the address when the program says where it serves; of a node, its connection string
+	address string        // of a node, its connection string
+	serves  chan string   // takes the address when the program says where it serves
 	silent  chan struct{} // closed when the program has ended and all that it said was read
 	mu      sync.Mutex
 	stderr  bytes.Buffer
@@ -62,7 +63,7 @@ func beginCommand(t *testing.T, cmd *exec.Cmd) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if args[0] == "node" {
+	if slices.Contains(cmd.Args, "node") {
 		r.cmd.Stdout = r.cmd.Stderr // that is where a node says how it is reached
 	}
 	if err := r.cmd.Start(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 
 	"permitledger/cmd/permitledger/internal/admin"
@@ -38,6 +39,9 @@ func (c nodeServeCommand) Run(p *program) error {
 	}
 	if answers(filepath.Join(c.Data, folder.AdminSocket)) {
 		return fmt.Errorf("a node runs on %s already; stop that one first, or give another --data", c.Data)
+	}
+	if err := errors.Join(os.MkdirAll(c.Data, 0o700), folder.CheckRoom(c.Data)); err != nil {
+		return err
 	}
 	o := c.secure(node.Options{Dir: c.Data, Listen: c.Listen, Logger: p.logger})
 	tooLong := folder.CheckSockets(c.Data)

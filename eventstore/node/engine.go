@@ -33,6 +33,7 @@ const (
 // batches. Nothing else in the package knows which one it is.
 type engine struct {
 	db      *pebble.DB
+	room    *roomFS
 	witness *witness
 }
 
@@ -64,9 +65,14 @@ func openEngine(ctx context.Context, dir string, fs vfs.FS, logger *slog.Logger)
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				logger.Error("damaged file", "path", info.Path, "details", info.Details.Error())
 			},
+			BackgroundError: func(err error) {
+				if !isFull(err) { // which has been said
+					logger.Error("engine", "message", "background error: "+err.Error())
+				}
+			},
 		},
 	}
-	e, err := openChecked(ctx, dir, options)
+	e, err := openChecked(ctx, dir, options, logger)
 	if err != nil {
 		return nil, fmt.Errorf("open the event store in %s: %w", dir, whyNotOpened(err, dir, options))
 	}
@@ -75,7 +81,7 @@ func openEngine(ctx context.Context, dir string, fs vfs.FS, logger *slog.Logger)
 
 // openChecked looks at the log before it opens the store for good, which would
 // throw away what lies behind a damaged place.
-func openChecked(ctx context.Context, dir string, options pebble.Options) (*engine, error) {
+func openChecked(ctx context.Context, dir string, options pebble.Options, logger *slog.Logger) (*engine, error) {
 	seen, err := readWitness(options.FS, dir)
 	if err != nil {
 		return nil, err
@@ -91,18 +97,20 @@ func openChecked(ctx context.Context, dir string, options pebble.Options) (*engi
 		}
 		options.ReadOnly = false
 	}
+	disk, room := options.FS, newRoomFS(options.FS, logger)
+	options.FS = room
 	db, err := openLocked(ctx, dir, options)
 	if err != nil {
 		return nil, err
 	}
-	w, err := openWitness(options.FS, dir)
-	if err == nil && options.FS == vfs.Default {
+	w, err := openWitness(disk, dir)
+	if err == nil && disk == vfs.Default {
 		err = os.Chmod(dir, 0o700) // the log is nobody else's to read
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &engine{db: db, witness: w}, nil
+	return &engine{db: db, room: room, witness: w}, nil
 }
 
 // check sees that the log ends where it was seen to end and, if all of it is to
@@ -182,6 +190,7 @@ const flushTime = 10 * time.Second
 // no log to replay. Where it cannot nothing is lost: what was acknowledged is
 // in the log already.
 func (e *engine) close() error {
+	close(e.room.ending)
 	flushed, err := e.db.AsyncFlush()
 	if err == nil {
 		late := time.NewTimer(flushTime)

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -125,5 +126,39 @@ func TestReadErrors(t *testing.T) {
 	broken.Store(false)
 	if got, st := rawReadStatus(t, s, readStreamRequest("s", false)); dataOf(got) != all {
 		t.Errorf("the disk reads again, and the stream gives %v and %d events", st, len(got))
+	}
+}
+
+// TestNoRoomForTables fills the disk when tables are written. Events are still
+// taken, the engine does not try again without end, and when there is room it
+// goes on by itself.
+func TestNoRoomForTables(t *testing.T) {
+	var full atomic.Bool
+	var refusals atomic.Int64
+	refused := make(chan struct{}, 1000)
+	n := openNode(t, Options{Dir: "store", FS: errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if !full.Load() || op.Kind != errorfs.OpFileWrite || !strings.HasSuffix(op.Path, ".sst") {
+			return nil
+		}
+		refusals.Add(1)
+		refused <- struct{}{}
+		return &os.PathError{Op: "write", Path: op.Path, Err: syscall.ENOSPC}
+	}))})
+	c := connect(t, n)
+	mustAppend(t, c, "s", "a", "b")
+	full.Store(true)
+	flushed, err := n.engine.db.AsyncFlush()
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-refused
+	mustAppend(t, c, "s", "c")
+	full.Store(false)
+	<-flushed
+	if n := refusals.Load(); n > 10 {
+		t.Errorf("a table was tried %d times within a moment", n)
+	}
+	if got := readNames(t, c, "s", forwardsFrom(esdb.Start{}), 10); got != "a b c" {
+		t.Errorf("the stream holds %q", got)
 	}
 }

@@ -105,7 +105,7 @@ func Prepare(data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
-	if err := errors.Join(Check(data), checkRoom(data)); err != nil {
+	if err := errors.Join(Check(data), CheckRoom(data)); err != nil {
 		return err
 	}
 	path := filepath.Join(data, FormatFile)
