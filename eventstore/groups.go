@@ -103,7 +103,7 @@ func (s *Store) manage(ctx context.Context, need string, f func(context.Context,
 			return err
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case !transient(err):
+		case !transient(err) && !errors.Is(err, context.DeadlineExceeded): // of this one try: the answer did not come
 			return groupError(err, need)
 		}
 		wait := pause.NextBackOff()
