@@ -156,6 +156,11 @@ func (b *breaker) report() {
 			b.t.Errorf("the program makes calls %s: list them, so that they are struck, too", kind)
 		}
 	}
+	select {
+	case <-b.first.Struck():
+	default:
+		b.t.Errorf("no %s came that could meet a fault", b.first.Kind)
+	}
 	if code := b.node.terminate(); code != 0 {
 		b.t.Errorf("the node stopped with exit code %d:\n%s", code, b.node.said())
 	}

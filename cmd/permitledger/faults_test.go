@@ -39,21 +39,30 @@ func TestFaultsBetweenTheProgramAndItsNode(t *testing.T) {
 	b.report()
 }
 
-// struckCall is a kind of call that the program makes. Those that it makes
-// once for each connection come when the one there is is cut.
+// struckCall is a kind of call that the program makes, and when it comes.
 type struckCall struct {
-	kind faultproxy.Kind
-	once bool
+	kind  faultproxy.Kind
+	comes string
 }
 
 // struckCalls is every kind of call that the program makes.
 var struckCalls = []struckCall{
-	{faultproxy.Features, true},
-	{faultproxy.Append, false},
-	{faultproxy.ReadStream, false},
-	{faultproxy.ReadAll, false},
-	{faultproxy.SubscribeAll, true},
+	{faultproxy.Features, onceConnected},
+	{faultproxy.Append, always},
+	{faultproxy.ReadStream, always},
+	{faultproxy.ReadAll, always},
+	{faultproxy.SubscribeAll, onceConnected},
+	{faultproxy.GroupRead, onceConnected},
+	{faultproxy.GroupInfo, twiceAMinute},
+	{faultproxy.GroupCreate, atFirst},
 }
+
+const (
+	always        = "always"
+	onceConnected = "once for each connection" // and is made to come by a cut
+	twiceAMinute  = "twice a minute"           // too seldom for a short run
+	atFirst       = "at the first start"
+)
 
 // breaker breaks what lies between a program and its node.
 type breaker struct {
@@ -67,6 +76,7 @@ type breaker struct {
 	canary  string // the account of it
 	song    *deed  // its last command
 	songs   int
+	first   *faultproxy.Armed        // met at the first start
 	longest map[string]time.Duration // until all was well again, by what was done
 	count   map[string]int
 }
@@ -80,6 +90,8 @@ func newBreaker(t *testing.T, dir string, seed uint64) *breaker {
 	b.startNode()
 	b.serve = []string{"serve", "--data", b.data, "--eventstore", "esdb://" + b.proxy.Addr() + "?tls=false", "--listen", "127.0.0.1:0",
 		"--tokens", b.town.tokens(dir), "--log-level", "error"}
+	random := rand.New(rand.NewPCG(seed, 1<<33))
+	b.first = b.proxy.Arm(b.harm(random, faultproxy.GroupCreate))
 	b.startService()
 	first := deed{by: "olga", path: "/accounts", media: jsonMedia, key: "canary", body: `{"name":"Canary"}`, writes: "AccountOpened"}
 	var opened struct{ AccountID string }
@@ -149,18 +161,25 @@ func (b *breaker) strike(n int) {
 	b.awaitWell(n, what)
 }
 
-// draw gives a fault of any kind. A short run has no time for those that only
-// the pings of the connection find out.
+// draw gives a fault at any kind of call that comes again.
 func (b *breaker) draw(random *rand.Rand) faultproxy.Fault {
-	kind := struckCalls[random.IntN(len(struckCalls))].kind
-	points, harms := faultproxy.Points(), faultproxy.Harms()
-	f := faultproxy.Fault{Kind: kind, At: points[random.IntN(len(points))], Harm: harms[random.IntN(len(harms))],
-		For: within(random, time.Millisecond, 2*time.Second)}
-	silent := f.Harm == faultproxy.LoseAnswers || f.Harm == faultproxy.LoseRequests || f.Harm == faultproxy.LoseBoth
-	if silent && !b.patient {
-		f.Harm = harms[random.IntN(4)]
+	for {
+		c := struckCalls[random.IntN(len(struckCalls))]
+		if c.comes == always || c.comes == onceConnected || c.comes == twiceAMinute && b.patient {
+			return b.harm(random, c.kind)
+		}
 	}
-	return f
+}
+
+// harm gives a fault of a kind of call. A short run has no time for those that
+// only the pings of the connection find out.
+func (b *breaker) harm(random *rand.Rand, kind faultproxy.Kind) faultproxy.Fault {
+	points, harms := faultproxy.Points(), faultproxy.Harms()
+	if !b.patient {
+		harms = []faultproxy.Harm{faultproxy.Cut, faultproxy.Reset, faultproxy.EndRequests, faultproxy.EndAnswers, faultproxy.Delay}
+	}
+	return faultproxy.Fault{Kind: kind, At: points[random.IntN(len(points))], Harm: harms[random.IntN(len(harms))],
+		For: within(random, time.Millisecond, 2*time.Second)}
 }
 
 // meet has a call meet a fault, after something was done that makes calls, and
@@ -170,7 +189,7 @@ func (b *breaker) meet(f faultproxy.Fault, before, then func()) string {
 	armed := b.proxy.Arm(f)
 	before()
 	for _, c := range struckCalls {
-		if c.kind == f.Kind && c.once {
+		if c.kind == f.Kind && c.comes == onceConnected {
 			b.proxy.Do(faultproxy.Cut)
 		}
 	}
