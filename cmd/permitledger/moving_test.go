@@ -49,7 +49,7 @@ func TestTheGuideToMoving(t *testing.T) {
 	before := m.views()
 	m.stop()
 
-	m.run(blocks[1]) // see that the server keeps the rules
+	m.run(blocks[1])                                                                  // see that the server keeps the rules
 	contains(t, m.run(blocks[2]+"kill $! && wait $!\n"), "Verified", "No violations") // rehearse
 	contains(t, m.run(blocks[3]+blocks[4]), "Verified", "0 were there already", "last ledger number is 23 on")
 	contains(t, m.run(blocks[5]), "default access list", "persistent subscription")
