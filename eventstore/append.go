@@ -76,6 +76,9 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 	if errors.Is(last, ErrClosed) {
 		return Appended{}, ErrClosed
 	}
+	if damaged := s.damaged(last); damaged != nil {
+		return Appended{}, fmt.Errorf("append refused: %w", damaged)
+	}
 	if denied := accessError(last, "write to ($w) the stream "+stream); denied != nil {
 		return Appended{}, fmt.Errorf("append refused: %w", denied)
 	}
@@ -144,7 +147,8 @@ func definite(err error) bool {
 	}
 	switch status.Code(rootStatus(err)) {
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied,
-		codes.Unauthenticated, codes.Unimplemented, codes.OutOfRange:
+		codes.Unauthenticated, codes.Unimplemented, codes.OutOfRange,
+		codes.DataLoss: // met while it looked at the stream, before it would have written
 		return true
 	}
 	return false

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -43,6 +44,7 @@ type Store struct {
 	conn    *connector
 	logger  *slog.Logger
 	metrics *metrics
+	damage  atomic.Pointer[damage] // the first that was met
 }
 
 // Connect prepares a store. It does not wait for the server: the first call

@@ -94,6 +94,9 @@ func takeUp[T any](ctx context.Context, s *Store, bounded bool, open source[T], 
 		if taker, ok := errors.AsType[*takerError](err); ok {
 			return taker.err
 		}
+		if damaged := s.damaged(err); damaged != nil {
+			return damaged // there is nothing behind it that could be given first
+		}
 		switch {
 		case err == nil, errors.Is(err, ErrClosed):
 			return err

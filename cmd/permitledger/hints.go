@@ -9,6 +9,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"permitledger/eventstore"
 	"permitledger/eventstore/node"
 	"permitledger/eventstore/transfer"
 	"permitledger/eventstore/vault"
@@ -20,6 +21,8 @@ func hint(err error) string {
 	switch {
 	case diskFull(err):
 		return "The disk is full. Free some space there and start again: whatever was acknowledged is safe."
+	case errors.Is(err, eventstore.ErrDamaged):
+		return "The log is damaged there, and what was read up to there is sound. Restore a backup, and look after that disk."
 	case errors.Is(err, vault.ErrLocked):
 		return "A service runs on this folder already. Stop that one first, or give another --data."
 	case errors.Is(err, node.ErrExposed), errors.Is(err, node.ErrPasswordsInClear):
