@@ -126,7 +126,9 @@ func (d damagedService) look(r *running) string {
 	}
 	contains(d.t, because, "read model accounts is stopped", "ledger number")
 	out, _, code := typed(d.t, "projections", "list", "--json", "--data", d.data)
-	var list struct{ Items []struct{ Name, State string } }
+	var list struct {
+		Items []struct{ Name, State string }
+	}
 	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 {
 		d.t.Errorf("list: %d, %v", code, err)
 	}
