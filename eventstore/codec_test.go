@@ -334,6 +334,9 @@ func TestReadingIsStrict(t *testing.T) {
 		{"a personal part where none belongs", eventstore.Proposed{Type: plain.Type, Data: []byte(`{"personal":{"key":"k","sealed":""}}`), Metadata: plain.Metadata}, eventstore.ErrMalformed},
 		{"an odd personal part", eventstore.Proposed{Type: p.Type, Data: []byte(`{"personal":{"clear":"text"}}`), Metadata: p.Metadata}, eventstore.ErrMalformed},
 		{"a broken personal part", eventstore.Proposed{Type: p.Type, Data: replace(p.Data, `"sealed":"`, `"sealed":"!`), Metadata: p.Metadata}, eventstore.ErrMalformed},
+		{"a body that is cut off", eventstore.Proposed{Type: plain.Type, Data: []byte(`{`), Metadata: plain.Metadata}, eventstore.ErrMalformed},
+		{"a wrong day", eventstore.Proposed{Type: p.Type, Data: replace(p.Data, `"submittedOn":"`, `"submittedOn":"secret`), Metadata: p.Metadata}, eventstore.ErrMalformed},
+		{"a wrong instant", eventstore.Proposed{Type: plain.Type, Data: plain.Data, Metadata: replace(plain.Metadata, `"recordedAt":"`, `"recordedAt":"secret`)}, eventstore.ErrMalformed},
 		{"a wrong kind", eventstore.Proposed{Type: p.Type, Data: replace(p.Data, `"months":`, `"months":"secret","x":`), Metadata: p.Metadata}, eventstore.ErrMalformed},
 	} {
 		c2.p.ID = p.ID

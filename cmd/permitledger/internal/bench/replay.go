@@ -10,7 +10,8 @@ import (
 	"runtime"
 	"time"
 
-	json "github.com/go-json-experiment/json/v1" // the decoder that the ledger has
+	"github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 	"golang.org/x/sync/errgroup"
 
 	"permitledger/cmd/permitledger/internal/replay"
@@ -150,6 +151,9 @@ type sealed struct {
 	Sealed string `json:"sealed"`
 }
 
+// asTheLedger has the reference read JSON with the decoder that the ledger has.
+var asTheLedger = json.JoinOptions(jsonv1.DefaultOptionsV1(), jsonv1.ReportErrorsWithLegacySemantics(false))
+
 func newDecoding(l *ledgerSide) (decoding, error) {
 	d := decoding{l, map[string]reflect.Type{}}
 	for _, name := range eventstore.Types() {
@@ -202,7 +206,7 @@ func (d decoding) all(ctx context.Context) (int, error) {
 
 func (d decoding) decode(r eventstore.Recorded) error {
 	var m described
-	if err := json.Unmarshal(r.Metadata, &m); err != nil {
+	if err := json.Unmarshal(r.Metadata, &m, asTheLedger); err != nil {
 		return err
 	}
 	t, ok := d.events[r.Type]
@@ -211,7 +215,7 @@ func (d decoding) decode(r eventstore.Recorded) error {
 	}
 	event := reflect.New(t).Interface()
 	clear, part := split(r.Data)
-	if err := json.Unmarshal(clear, event); err != nil {
+	if err := json.Unmarshal(clear, event, asTheLedger); err != nil {
 		return err
 	}
 	if part == nil {
@@ -222,7 +226,7 @@ func (d decoding) decode(r eventstore.Recorded) error {
 		return fmt.Errorf("a %s has no personal part", r.Type)
 	}
 	var s sealed
-	if err := json.Unmarshal(part, &s); err != nil {
+	if err := json.Unmarshal(part, &s, asTheLedger); err != nil {
 		return err
 	}
 	closed, err := base64.RawURLEncoding.DecodeString(s.Sealed)
@@ -233,7 +237,7 @@ func (d decoding) decode(r eventstore.Recorded) error {
 	if err != nil || erased {
 		return err
 	}
-	return json.Unmarshal(plain, personal.PersonalPart().Content())
+	return json.Unmarshal(plain, personal.PersonalPart().Content(), asTheLedger)
 }
 
 // split takes the personal part off the end of a body, where it is written. It
