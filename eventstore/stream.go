@@ -16,6 +16,14 @@ import (
 // Beyond that the transport's flow control reaches back to the server.
 const readAhead = 256
 
+// How many messages have to have come before the consumer of a stream is woken,
+// unless it ends before: what lies in the log can wait for company, what
+// happens now cannot.
+const (
+	worthOfRead         = 64
+	worthOfSubscription = 1
+)
+
 // takerError is an error of the consumer of a stream; it ends the stream and
 // is passed on as it is.
 type takerError struct{ err error }
@@ -32,7 +40,7 @@ type source[T any] func(ctx context.Context, client *esdb.Client, emit func(T) b
 // stream runs a source in a goroutine of its own and hands its messages to
 // take. A receive of the client can block in ways that no context ends; here
 // it is only its own goroutine that waits.
-func stream[T any](ctx context.Context, c *connector, patience time.Duration, open source[T], take func(T) error) error {
+func stream[T any](ctx context.Context, c *connector, patience time.Duration, worth int, open source[T], take func(T) error) error {
 	waiting, stop := context.WithTimeout(ctx, patience)
 	s, err := c.acquire(waiting)
 	stop()
@@ -41,53 +49,49 @@ func stream[T any](ctx context.Context, c *connector, patience time.Duration, op
 	}
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
-	items := make(chan T, readAhead)
-	end := make(chan error, 1)
+	box := newMailbox[T](worth)
 	go func() {
 		err := c.run(reading, s, func(ctx context.Context) error {
-			return open(ctx, s.client, func(v T) bool {
-				select {
-				case items <- v:
-					return true
-				case <-reading.Done():
-					return false
-				}
-			})
+			return open(ctx, s.client, func(v T) bool { return box.put(reading, v) })
 		})
 		c.release(s, err)
 		if err == nil {
 			err = context.Cause(reading) // left early, which is not the end
 		}
-		end <- err
-		close(items)
+		box.end(err)
 	}()
-	for {
+	var items []T
+	for over := false; !over; {
 		select {
-		case v, ok := <-items:
-			if !ok {
-				return <-end
-			}
-			if err := take(v); err != nil {
-				return &takerError{err}
-			}
+		case <-box.some:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-s.ended:
 			return errSessionEnded
 		}
+		items, over, err = box.get(items)
+		for _, v := range items {
+			if err := take(v); err != nil {
+				return &takerError{err}
+			}
+		}
 	}
+	return err
 }
 
 // takeUp runs a stream to its end, opening it again wherever the connection
 // breaks; open must go on after what take has seen. With a bound it gives up
 // with ErrUnavailable when that long nothing came.
 func takeUp[T any](ctx context.Context, s *Store, bounded bool, open source[T], take func(T) error) error {
-	pause := s.pauses()
+	pause, worth := s.pauses(), worthOfSubscription
+	if bounded {
+		worth = worthOfRead
+	}
 	progress := time.Now()
 	quiet := false // the present outage has been logged
 	for {
 		moved := false
-		err := stream(ctx, s.conn, s.cfg.Bound, open, func(v T) error {
+		err := stream(ctx, s.conn, s.cfg.Bound, worth, open, func(v T) error {
 			moved = true
 			return take(v)
 		})
