@@ -2,19 +2,25 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"permitledger/cmd/permitledger/internal/bench"
+	"permitledger/eventstore/node"
 )
 
 // Every measure gives figures, and the table and the JSON have the same ones.
 // How good they are is not asked: this is no place to measure.
 func TestBenchMeasuresEverything(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	if code := run([]string{"bench", "--json", "--rounds", "1", "--permits", "20", "--duration", "100ms"}, &stdout, &stderr); code != 0 {
+	if code := run([]string{"bench", "--json", "--rounds", "1", "--permits", "20", "--appends", "500", "--duration", "100ms"}, &stdout, &stderr); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, stderr.String())
 	}
 	var report bench.Report
@@ -55,6 +61,8 @@ func positive(t *testing.T, r bench.Result) {
 	switch {
 	case r.Measure == "replay-memory":
 		figures = []float64{r.BytesPerPermit}
+	case r.Measure == "append-memory":
+		figures = []float64{r.BytesAfterTenth, r.BytesAfterAll}
 	case r.Measure == "live": // an event may be seen before its writer hears of it
 		figures = []float64{r.OursPerSecond}
 	default:
@@ -68,6 +76,41 @@ func positive(t *testing.T, r bench.Result) {
 	if slices.ContainsFunc(figures, func(v float64) bool { return v <= 0 }) {
 		t.Errorf("a figure is not positive: %+v", r)
 	}
+}
+
+// A server that asks for TLS and a user is measured like another, and the
+// password stands in a file.
+func TestBenchOfAServerWithUsers(t *testing.T) {
+	dir := place(t)
+	file := func(name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	lent := httptest.NewTLSServer(nil) // for its certificate
+	lent.Close()
+	pair := lent.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile := file("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}))
+	user, err := node.UserLine("admin", node.RoleAdmin, "a: long password")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.Open(t.Context(), node.Options{Dir: filepath.Join(dir, "node"), Listen: "127.0.0.1:0", CertFile: certFile,
+		KeyFile: file("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})), UsersFile: file("users", []byte(user+"\n"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	args := []string{"bench", "--rounds", "1", "--duration", "50ms", "--eventstore", n.ConnectionString() + "&tlsCaFile=" + certFile}
+	contains(t, permitledger(t, append(args, "--eventstore-credentials-file", file("credentials", []byte("admin:a: long password\n")))...),
+		"append 128 writers", "read-all messages", "catch-up", "live 1000/s", "handle 16 writers", "left out: append-memory")
+	contains(t, refused(t, append(args, "--eventstore-credentials-file", file("mistaken", []byte("admin:mistaken\n")))...), "does not take this user name and password")
 }
 
 func TestBenchAsItIsTyped(t *testing.T) {

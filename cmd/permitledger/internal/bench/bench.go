@@ -33,6 +33,8 @@ type Config struct {
 	// Permits is how many permits the seeded history has that the measures of
 	// a whole ledger use.
 	Permits int
+	// Appends is how many appends append-memory makes.
+	Appends int
 	// EventStore is the connection string of a server to measure in place of
 	// the embedded node. No ledger may live there.
 	EventStore string
@@ -57,6 +59,7 @@ var (
 // Measures.
 const (
 	nameAppend  = "append"
+	nameGrowth  = "append-memory"
 	nameReadAll = "read-all"
 	nameLive    = "live"
 	nameCatchUp = "catch-up"
@@ -71,6 +74,7 @@ const (
 type measure struct {
 	name   string
 	ledger bool // it needs a seeded ledger with everything around it
+	within bool // it looks into the node's own process
 	// total, when set, is the variant that sums all others, and the only one
 	// that has an aim.
 	total string
@@ -81,6 +85,7 @@ type measure struct {
 // measures is all that can be measured, in the order in which it is done.
 var measures = []measure{
 	{name: nameAppend, pairs: appends},
+	{name: nameGrowth, within: true, pairs: appendMemory},
 	{name: nameReadAll, pairs: readAll},
 	{name: nameCatchUp, pairs: catchUp},
 	{name: nameLive, pairs: live},
@@ -157,6 +162,8 @@ func choose(cfg Config) (chosen []measure, left []LeftOut, err error) {
 		case len(cfg.Only) > 0 && !slices.Contains(cfg.Only, m.name):
 		case m.ledger && cfg.EventStore != "":
 			left = append(left, LeftOut{m.name, "it needs a ledger of its own, with its keys and read models, and the server is only lent"})
+		case m.within && cfg.EventStore != "":
+			left = append(left, LeftOut{m.name, "the server's memory is that of another process"})
 		default:
 			chosen = append(chosen, m)
 		}

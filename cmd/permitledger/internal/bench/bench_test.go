@@ -22,7 +22,7 @@ import (
 // small is a run that only has to work.
 func small(t *testing.T, only ...string) bench.Config {
 	t.Helper()
-	return bench.Config{Only: only, Rounds: 1, Duration: 50 * time.Millisecond, Permits: 10, TempDir: short(t)}
+	return bench.Config{Only: only, Rounds: 1, Duration: 50 * time.Millisecond, Permits: 10, Appends: 500, TempDir: short(t)}
 }
 
 // short is a temporary folder whose path leaves room for that of a socket.
@@ -83,7 +83,7 @@ func TestAGivenServer(t *testing.T) {
 		}
 		measured[l.Measure] = true
 	}
-	if len(measured) != len(bench.Names()) || len(report.LeftOut) != 4 || report.Server != "given" {
+	if len(measured) != len(bench.Names()) || len(report.LeftOut) != 5 || report.Server != "given" {
 		t.Errorf("measured or left out: %v", measured)
 	}
 	streams := map[string]bool{}
@@ -165,6 +165,7 @@ func TestTheTable(t *testing.T) {
 	report := bench.Report{Rounds: 5, Results: []bench.Result{
 		{Measure: "append", Variant: "16 writers", Counts: "appends", OursPerSecond: 1200, ReferencePerSecond: 2000, Ratio: 0.6,
 			OursP99: p(12.34), ReferenceP99: p(1.5), Difference: p(10.84), AimRatio: 0.55, AimMet: &yes},
+		{Measure: "append-memory", Variant: "heap", BytesPerAppend: p(-1.4), BytesAfterTenth: 11.6e6, BytesAfterAll: 10.4e6, AimBytesPerAppend: 16, AimMet: &yes},
 		{Measure: "replay-memory", Variant: "kept", BytesPerPermit: 512, AimBytesPerPermit: 600, AimMet: &yes},
 	}, LeftOut: []bench.LeftOut{{Measure: "replay", Because: "of the weather"}}}
 	var out bytes.Buffer
@@ -172,6 +173,7 @@ func TestTheTable(t *testing.T) {
 	lines := strings.Split(out.String(), "\n")
 	for _, want := range [][]string{
 		{"append 16 writers", "1200 appends/s", "2000 appends/s", "12.34 ms", "1.50 ms", "0.60", "≥ 0.55", "yes"},
+		{"append-memory heap", "12 → 10 MB", "-1 bytes/append", "< 16", "yes"},
 		{"replay-memory kept", "512 bytes/permit", "< 600", "yes"},
 		{"left out: replay: of the weather"},
 	} {

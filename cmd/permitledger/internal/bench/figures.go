@@ -13,7 +13,8 @@ type run struct {
 	count     int // of whatever the pair counts
 	elapsed   time.Duration
 	latencies []time.Duration // of each, where they matter
-	bytes     float64         // held in memory for each permit, where that is what matters
+	bytes     float64         // held in memory for each of whatever it is, where that is what matters
+	held      [2]float64      // bytes in memory between and in the end, where they are what it grew from and to
 }
 
 func (r run) perSecond() float64 { return float64(r.count) / r.elapsed.Seconds() }
@@ -25,6 +26,7 @@ type side func(ctx context.Context) (run, error)
 type pair struct {
 	variant string
 	counts  string // what is counted, in the plural
+	each    string // what memory is told for each of: "permit" or "append"
 	ours    side
 	beside  side // nil: it has no reference
 	aim     aim
@@ -35,7 +37,7 @@ type aim struct {
 	ratio      float64       // ours to the reference, at least
 	p99        time.Duration // ours, at most
 	difference time.Duration // of ours from the reference in p99, at most
-	bytes      float64       // for each permit, less than
+	bytes      float64       // for each permit or append, less than
 }
 
 // taken is a pair with its runs, one of each side for each round.

@@ -95,6 +95,8 @@ func TestAims(t *testing.T) {
 		{Result{Difference: p(5.1)}, aim{difference: 5 * time.Millisecond}, "no"},
 		{Result{BytesPerPermit: 599}, aim{bytes: 600}, "yes"},
 		{Result{BytesPerPermit: 600}, aim{bytes: 600}, "no"},
+		{Result{BytesPerAppend: p(15.9)}, aim{bytes: 16}, "yes"},
+		{Result{BytesPerAppend: p(16)}, aim{bytes: 16}, "no"},
 		{Result{Ratio: 0.1}, aim{}, "–"},
 	} {
 		tc.of.judge(tc.aim)

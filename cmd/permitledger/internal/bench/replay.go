@@ -61,14 +61,14 @@ func replayMemory(ctx context.Context, b *bench) ([]pair, error) {
 		return nil, err
 	}
 	return []pair{
-		{variant: "kept", aim: aim{bytes: 600}, ours: l.kept},
-		{variant: "peak", ours: func(ctx context.Context) (run, error) {
+		{variant: "kept", each: "permit", aim: aim{bytes: 600}, ours: l.kept},
+		{variant: "peak", each: "permit", ours: func(ctx context.Context) (run, error) {
 			began := time.Now()
 			const looks = 20
 			var held, next uint64
 			report, err := l.replay(ctx, b.dir, func(events uint64, _ eventstore.Position) {
 				if events >= next {
-					held, next = max(held, heap()), events+uint64(l.events/looks)
+					held, next = max(held, heapInUse()), events+uint64(l.events/looks)
 				}
 			})
 			if err != nil {
@@ -97,7 +97,7 @@ func (l *ledgerSide) kept(ctx context.Context) (run, error) {
 		streams.Check(entry)
 		whole.Check(entry)
 	}
-	held, permits := heap(), whole.States(whole.Clock())
+	held, permits := heapInUse(), whole.States(whole.Clock())
 	runtime.KeepAlive(streams)
 	runtime.KeepAlive(whole)
 	return forEach(permits, held, began)
@@ -112,19 +112,11 @@ func forEach(permits map[permit.Status]int, held uint64, began time.Time) (run, 
 	if total == 0 {
 		return run{}, errNothing
 	}
-	return run{count: total, elapsed: time.Since(began), bytes: (float64(held) - float64(heap())) / float64(total)}, nil
+	return run{count: total, elapsed: time.Since(began), bytes: (float64(held) - float64(heapInUse())) / float64(total)}, nil
 }
 
 // errNothing is returned for a history without permits.
 var errNothing = errors.New("the seeded ledger has no permits to measure with")
-
-// heap is how much memory is in use, garbage apart.
-func heap() uint64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
 
 // decoding is the reference of a replay: what no reader of the log is spared.
 // The JSON of a personal part has to be opened before it can be decoded.

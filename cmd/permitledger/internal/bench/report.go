@@ -58,6 +58,12 @@ type Result struct {
 	AimDifference     float64  `json:"aimDifferenceP99Milliseconds,omitempty"` // at most
 	BytesPerPermit    float64  `json:"bytesPerPermit,omitempty"`
 	AimBytesPerPermit float64  `json:"aimBytesPerPermit,omitempty"` // less than
+	// BytesPerAppend is by how much memory grew from after a tenth of the appends
+	// to after all, or shrank.
+	BytesPerAppend    *float64 `json:"bytesPerAppend,omitempty"`
+	AimBytesPerAppend float64  `json:"aimBytesPerAppend,omitempty"` // less than
+	BytesAfterTenth   float64  `json:"bytesAfterTenth,omitempty"`
+	BytesAfterAll     float64  `json:"bytesAfterAll,omitempty"`
 
 	AimMet *bool `json:"aimMet,omitempty"`
 
@@ -83,7 +89,7 @@ func (t taken) result(measure string) Result {
 		r.OursPerSecond, r.OursByRound = rates(t.ours)
 	}
 	r.OursP50, r.OursP99 = percentiles(t.ours)
-	r.BytesPerPermit = rounded(medianOf(t.ours, func(r run) float64 { return r.bytes }), 0)
+	r.setMemory(t)
 	if t.pair.beside != nil || t.beside != nil {
 		r.ReferenceP50, r.ReferenceP99 = percentiles(t.beside)
 		if r.OursP99 != nil {
@@ -103,6 +109,20 @@ func (t taken) result(measure string) Result {
 	return r
 }
 
+// setMemory says what was held in memory.
+func (r *Result) setMemory(t taken) {
+	each := medianOf(t.ours, func(r run) float64 { return r.bytes })
+	switch t.each {
+	case "permit":
+		r.BytesPerPermit = rounded(each, 0)
+	case "append":
+		each = rounded(each, 1)
+		r.BytesPerAppend = &each
+		r.BytesAfterTenth = medianOf(t.ours, func(r run) float64 { return r.held[0] })
+		r.BytesAfterAll = medianOf(t.ours, func(r run) float64 { return r.held[1] })
+	}
+}
+
 // judge says what was wanted and whether it was met.
 func (r *Result) judge(a aim) {
 	var met bool
@@ -113,6 +133,8 @@ func (r *Result) judge(a aim) {
 		r.AimP99, met = milliseconds(a.p99), *r.OursP99 <= milliseconds(a.p99)
 	case a.difference > 0:
 		r.AimDifference, met = milliseconds(a.difference), *r.Difference <= milliseconds(a.difference)
+	case a.bytes > 0 && r.BytesPerAppend != nil:
+		r.AimBytesPerAppend, met = a.bytes, *r.BytesPerAppend < a.bytes
 	case a.bytes > 0:
 		r.AimBytesPerPermit, met = a.bytes, r.BytesPerPermit < a.bytes
 	default:
@@ -190,6 +212,12 @@ func (r Result) cells() []string {
 		result = ours
 		if r.AimBytesPerPermit != 0 {
 			aim = fmt.Sprintf("< %.0f", r.AimBytesPerPermit)
+		}
+	case r.BytesPerAppend != nil:
+		ours = fmt.Sprintf("%.0f → %.0f MB", r.BytesAfterTenth/1e6, r.BytesAfterAll/1e6)
+		result = fmt.Sprintf("%+.0f bytes/append", *r.BytesPerAppend)
+		if r.AimBytesPerAppend != 0 {
+			aim = fmt.Sprintf("< %.0f", r.AimBytesPerAppend)
 		}
 	case r.AimP99 != 0:
 		result, aim = "p99 "+time(r.OursP99), fmt.Sprintf("≤ %.0f ms", r.AimP99)
