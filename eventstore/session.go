@@ -104,6 +104,7 @@ type connector struct {
 	grace  time.Duration // from retiring a session to ending its streams
 	logger *slog.Logger
 	closed chan struct{}
+	calls  *workers // until closed is
 
 	mu      sync.Mutex
 	current *session      // nil: none yet, or the last one was retired
@@ -112,7 +113,8 @@ type connector struct {
 }
 
 func newConnector(conf *esdb.Configuration, grace time.Duration, logger *slog.Logger) *connector {
-	return &connector{conf: *conf, grace: grace, logger: logger, closed: make(chan struct{})}
+	closed := make(chan struct{})
+	return &connector{conf: *conf, grace: grace, logger: logger, closed: closed, calls: newWorkers(closed)}
 }
 
 // heard receives the client's own log lines. The last complaint becomes the
@@ -359,7 +361,7 @@ func call[T any](ctx context.Context, c *connector, timeout time.Duration, f fun
 		return none, err
 	}
 	answers := make(chan answer, 1)
-	go func() {
+	c.calls.run(func() {
 		var a answer
 		a.err = c.run(try, s, func(ctx context.Context) (err error) {
 			a.value, err = f(ctx, s.client)
@@ -367,7 +369,7 @@ func call[T any](ctx context.Context, c *connector, timeout time.Duration, f fun
 		})
 		c.release(s, a.err)
 		answers <- a
-	}()
+	})
 	select {
 	case a := <-answers:
 		return a.value, a.err

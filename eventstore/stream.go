@@ -50,7 +50,7 @@ func stream[T any](ctx context.Context, c *connector, patience time.Duration, wo
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
 	box := newMailbox[T](worth)
-	go func() {
+	c.calls.run(func() {
 		err := c.run(reading, s, func(ctx context.Context) error {
 			return open(ctx, s.client, func(v T) bool { return box.put(reading, v) })
 		})
@@ -59,7 +59,7 @@ func stream[T any](ctx context.Context, c *connector, patience time.Duration, wo
 			err = context.Cause(reading) // left early, which is not the end
 		}
 		box.end(err)
-	}()
+	})
 	var items []T
 	for over := false; !over; {
 		select {
