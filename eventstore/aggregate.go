@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"permitledger/domain"
@@ -30,9 +31,10 @@ type Loaded[S any] struct {
 // Ledger is the log as the commands see it: streams of decoded events.
 // It is safe for concurrent use.
 type Ledger struct {
-	store *Store
-	codec *Codec
-	turns turns
+	store     *Store
+	codec     *Codec
+	turns     turns
+	histories histories
 }
 
 // NewLedger puts the codec over the store.
@@ -47,38 +49,80 @@ func (l *Ledger) Store() *Store { return l.store }
 func (l *Ledger) Codec() *Codec { return l.codec }
 
 // History is all events of a stream, oldest first; none if there is no such
-// stream.
+// stream. The slice is the caller's own, but what the events refer to is not
+// and must not be changed.
 func (l *Ledger) History(ctx context.Context, stream string) ([]Event, error) {
-	var events []Event
-	for r, err := range l.store.Read(ctx, stream, 0) {
+	h, err := l.past(ctx, stream)
+	return slices.Clone(h.events), err
+}
+
+// past is the stream as it is now, and for nobody to change. What is remembered
+// of it is not read again but for its last event: a stream only grows, so as
+// long as that one is in its place, all before it are in theirs. After
+// anything else, be it another log or a stream that somebody deleted, all is
+// read.
+func (l *Ledger) past(ctx context.Context, stream string) (history, error) {
+	erasures := l.codec.erasures()
+	known, remembered := l.histories.get(stream, erasures)
+	if !remembered {
+		known = history{read: time.Now(), erasures: erasures}
+	}
+	h, same, err := l.goOn(ctx, stream, known)
+	if err == nil && !same {
+		h, _, err = l.goOn(ctx, stream, history{read: time.Now(), erasures: erasures})
+	}
+	if err != nil {
+		return history{}, err
+	}
+	l.histories.put(stream, h)
+	return h, nil
+}
+
+// goOn reads what a stream has after what is known of it. It is not the same
+// stream when the last known event is not where it was.
+func (l *Ledger) goOn(ctx context.Context, stream string, known history) (h history, same bool, err error) {
+	h = known
+	last, remembered := known.last()
+	same = !remembered
+	for r, err := range l.store.Read(ctx, stream, last.Revision) {
 		if err != nil {
-			return nil, err
+			return history{}, false, err
+		}
+		if !same {
+			if r.ID != last.ID || r.Revision != last.Revision || r.Position != last.Position {
+				return history{}, false, nil
+			}
+			same = true
+			continue
 		}
 		e, err := l.codec.Decode(r)
 		if err != nil {
-			return nil, err
+			return history{}, false, err
 		}
-		events = append(events, e)
+		h.events = append(h.events, e)
+		h.bytes += decodedBytes(len(r.Data), len(r.Metadata))
 	}
-	return events, nil
+	h.events = slices.Clip(h.events)
+	return h, same, nil
 }
 
 // Load folds a whole stream.
 func Load[S any, E domain.Event](ctx context.Context, l *Ledger, stream string, a Aggregate[S, E]) (Loaded[S], error) {
-	events, err := l.History(ctx, stream)
+	past, err := l.past(ctx, stream)
 	if err != nil {
 		return Loaded[S]{}, err
 	}
-	return Fold(a, events)
+	return Fold(a, past.events)
 }
 
 // LoadUntil folds the events of a stream that come before the first one for
 // which cut is true: the state as it was then.
 func LoadUntil[S any, E domain.Event](ctx context.Context, l *Ledger, stream string, a Aggregate[S, E], cut func(Envelope) bool) (Loaded[S], error) {
-	events, err := l.History(ctx, stream)
+	past, err := l.past(ctx, stream)
 	if err != nil {
 		return Loaded[S]{}, err
 	}
+	events := past.events
 	for i, e := range events {
 		if cut(e.Envelope) {
 			events = events[:i]

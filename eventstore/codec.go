@@ -13,7 +13,7 @@ import (
 	"permitledger/domain"
 )
 
-// Keys seals and opens the personal parts of events. Both methods are safe
+// Keys seals and opens the personal parts of events. All methods are safe
 // for concurrent use.
 type Keys interface {
 	// Seal encrypts plaintext under the person's key, bound to aad. The key
@@ -24,6 +24,9 @@ type Keys interface {
 	// destroyed, for ever. A key that was never here, or bytes that do not
 	// open under a living key, are an error.
 	Open(keyID string, sealed, aad []byte) (plaintext []byte, erased bool, err error)
+	// Erasures counts the keys that were destroyed here so far. Who keeps what
+	// was opened lets go of it when the count has become another one.
+	Erasures() uint64
 }
 
 // Codec turns events into stored bytes and back. It is safe for concurrent
@@ -40,6 +43,15 @@ type Codec struct {
 
 // NewCodec makes the codec over the keys of the personal parts.
 func NewCodec(keys Keys) *Codec { return &Codec{keys: keys} }
+
+// erasures is how many keys were destroyed. Where there are no keys nothing
+// personal is ever opened.
+func (c *Codec) erasures() uint64 {
+	if c.keys == nil {
+		return 0
+	}
+	return c.keys.Erasures()
+}
 
 // sealedPart is the stored form of a personal part.
 type sealedPart struct {

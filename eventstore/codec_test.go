@@ -51,6 +51,8 @@ func (k openKeys) Open(keyID string, sealed, aad []byte) ([]byte, bool, error) {
 	return plain, false, nil
 }
 
+func (k openKeys) Erasures() uint64 { return uint64(len(k.erased)) }
+
 func openCodec() *eventstore.Codec { return eventstore.NewCodec(openKeys{}) }
 
 // stock is an envelope with every field filled.

@@ -78,15 +78,15 @@ func Handle[S any, E domain.Event](ctx context.Context, l *Ledger, stream string
 	}
 	defer done()
 	once := func() (out Outcome[S], err error) {
-		past, err := l.History(ctx, stream)
+		past, err := l.past(ctx, stream)
 		if err != nil {
 			return out, err
 		}
-		out, done, err := repeated(a, past, cmd)
+		out, done, err := repeated(a, past.events, cmd)
 		if err != nil || done && !cmd.Again {
 			return out, err
 		}
-		now, err := Fold(a, past)
+		now, err := Fold(a, past.events)
 		if err != nil {
 			return out, err
 		}
@@ -107,6 +107,9 @@ func Handle[S any, E domain.Event](ctx context.Context, l *Ledger, stream string
 			return out, err
 		}
 		events[len(events)-1].Position = written.Position
+		if len(events) == 1 { // of more, only the last one's position is known
+			l.histories.put(stream, past.with(events[0], decodedBytes(len(batch[0].Data), len(batch[0].Metadata))))
+		}
 		now, err = advance(a, now, events)
 		return outcome(now, events), err
 	}

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -70,6 +71,8 @@ type Vault struct {
 	most   int      // of cached
 	count  int      // of cached, or more; guarded by making
 	making sync.Mutex
+
+	erasures atomic.Uint64
 }
 
 // Open opens the keep folder as its one owner, and creates what is missing in
@@ -187,11 +190,17 @@ func (v *Vault) Destroy(person domain.AccountID) error {
 	if id, ok := v.people.LoadAndDelete(person); ok {
 		v.cached.Delete(id)
 	}
+	defer v.erasures.Add(1) // also when it failed: the key may be gone
 	if err := v.bury(person); err != nil {
 		return fmt.Errorf("destroy key: %w", err)
 	}
 	return nil
 }
+
+// Erasures counts how often a key was destroyed since the vault was opened. It
+// has counted when Destroy returns, and nothing is opened with that key after
+// it has.
+func (v *Vault) Erasures() uint64 { return v.erasures.Load() }
 
 // Close ends the use of the vault and gives up the lock.
 func (v *Vault) Close() error {

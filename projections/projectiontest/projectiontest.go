@@ -131,6 +131,13 @@ func (k *Keys) Open(keyID string, sealed, aad []byte) ([]byte, bool, error) {
 	return plain, false, err
 }
 
+// Erasures counts the destroyed keys.
+func (k *Keys) Erasures() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return uint64(len(k.destroyed))
+}
+
 // Destroy erases a person.
 func (k *Keys) Destroy(person domain.AccountID) {
 	k.mu.Lock()

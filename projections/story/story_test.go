@@ -24,6 +24,8 @@ func (k keys) Seal(domain.AccountID, []byte, []byte) (string, []byte, error) {
 	panic("nothing is sealed")
 }
 
+func (k keys) Erasures() uint64 { return 0 }
+
 func (k keys) Open(string, []byte, []byte) ([]byte, bool, error) { return k.plain, k.erased, nil }
 
 // Every type of event that there is has a summary, in which nothing is left of

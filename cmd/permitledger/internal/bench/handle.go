@@ -21,7 +21,8 @@ var permits = eventstore.Aggregate[permit.State, permit.Event]{
 
 // handle runs commands against permits, each permit's eight one after the
 // other, beside the bare client that reads the same streams and appends the
-// same bytes to them.
+// same bytes to them; once as commands come that read what the ledger has just
+// read or written, and once as if it had never seen the streams.
 func handle(ctx context.Context, b *bench) ([]pair, error) {
 	l, err := b.logs(ctx)
 	if err != nil {
@@ -30,7 +31,7 @@ func handle(ctx context.Context, b *bench) ([]pair, error) {
 	h := &handled{log: l, person: domain.AccountID(uuid.NewString()), now: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)}
 	stream := l.stream(permitPrefix)
 	for n := range perStream {
-		if err := h.command(ctx, stream, n); err != nil {
+		if err := h.seen(ctx, stream, n); err != nil {
 			return nil, err
 		}
 	}
@@ -56,7 +57,9 @@ func handle(ctx context.Context, b *bench) ([]pair, error) {
 				})
 			}
 		}
-		pairs = append(pairs, pair{variant: v.name, counts: "commands", aim: aim{ratio: 0.9}, ours: over(h.command), beside: over(h.bare)})
+		pairs = append(pairs,
+			pair{variant: v.name, counts: "commands", aim: aim{ratio: 0.9}, ours: over(h.seen), beside: over(h.bare)},
+			pair{variant: v.name + ", unseen streams", counts: "commands", ours: over(h.unseen), beside: over(h.bare)})
 	}
 	return pairs, nil
 }
@@ -69,13 +72,23 @@ type handled struct {
 	stored []eventstore.Proposed // of one permit
 }
 
+// seen runs a command by the ledger that ran those before it.
+func (h *handled) seen(ctx context.Context, stream string, n int) error {
+	return h.command(ctx, h.log.ledger, stream, n)
+}
+
+// unseen runs a command by a ledger that remembers nothing.
+func (h *handled) unseen(ctx context.Context, stream string, n int) error {
+	return h.command(ctx, eventstore.NewLedger(h.log.ledger.Store(), h.log.ledger.Codec()), stream, n)
+}
+
 // command runs the n-th command of a permit's life.
-func (h *handled) command(ctx context.Context, stream string, n int) error {
+func (h *handled) command(ctx context.Context, l *eventstore.Ledger, stream string, n int) error {
 	cmd := eventstore.Command{ID: domain.CommandID(uuid.NewString()), BodyHash: "c2FtZQ",
 		Actor: domain.Actor{ID: string(h.person), Role: domain.RoleResident, Channel: domain.ChannelWeb},
 		Now:   h.now.Add(time.Duration(n) * time.Hour), Person: h.person,
 		Versions: domain.Versions{Policy: "2024-04-01", Tariff: "2025-04-01", Terms: "2024-04-01", Gazetteer: "1"}}
-	_, err := eventstore.Handle(ctx, h.log.ledger, stream, permits, cmd, func(s permit.State, at time.Time) ([]permit.Event, error) {
+	_, err := eventstore.Handle(ctx, l, stream, permits, cmd, func(s permit.State, at time.Time) ([]permit.Event, error) {
 		return []permit.Event{h.event(s, n, at)}, nil
 	})
 	return err
