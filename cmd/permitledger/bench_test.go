@@ -97,12 +97,16 @@ func TestBenchOfAServerWithUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	certFile := file("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}))
-	user, err := node.UserLine("admin", node.RoleAdmin, "a: long password")
-	if err != nil {
-		t.Fatal(err)
+	var users []byte
+	for name, role := range map[string]node.Role{"admin": node.RoleAdmin, "ledger": node.RoleLedger} {
+		line, err := node.UserLine(name, role, "a: long password")
+		if err != nil {
+			t.Fatal(err)
+		}
+		users = append(users, line+"\n"...)
 	}
 	n, err := node.Open(t.Context(), node.Options{Dir: filepath.Join(dir, "node"), Listen: "127.0.0.1:0", CertFile: certFile,
-		KeyFile: file("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})), UsersFile: file("users", []byte(user+"\n"))})
+		KeyFile: file("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})), UsersFile: file("users", users)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +114,7 @@ func TestBenchOfAServerWithUsers(t *testing.T) {
 	args := []string{"bench", "--rounds", "1", "--duration", "50ms", "--eventstore", n.ConnectionString() + "&tlsCaFile=" + certFile}
 	contains(t, permitledger(t, append(args, "--eventstore-credentials-file", file("credentials", []byte("admin:a: long password\n")))...),
 		"append 128 writers", "read-all messages", "catch-up", "live 1000/s", "handle 16 writers", "left out: append-memory")
+	contains(t, refused(t, append(args, "--eventstore-credentials-file", file("ledger", []byte("ledger:a: long password\n")))...), "may not read stream \"$all\"")
 	contains(t, refused(t, append(args, "--eventstore-credentials-file", file("mistaken", []byte("admin:mistaken\n")))...), "does not take this user name and password")
 }
 
