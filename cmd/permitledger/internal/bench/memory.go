@@ -113,8 +113,11 @@ func appendPlain(ctx context.Context, client *bare.Client, appends int) error {
 	return writing.Wait()
 }
 
-// heapInUse is how much memory the Go heap has in use, garbage apart.
+// heapInUse is how much memory the Go heap has in use, garbage apart. What lies
+// in pools for the next use, such as gRPC's buffers, is let go of at the second
+// collection only.
 func heapInUse() uint64 {
+	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
