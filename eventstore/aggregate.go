@@ -14,9 +14,11 @@ import (
 type Aggregate[S any, E domain.Event] struct {
 	// New makes the state of a stream without events; nil means the zero S.
 	New func() S
-	// Evolve is pure. It gets the envelope because a state may need the
-	// recorded instant, the revision or the command of an event. Of the events
-	// that the present command is about to add, only the position is missing.
+	// Evolve is pure, and so is whatever folds or shows events: what an event
+	// refers to is shared by all who read its stream. It gets the envelope
+	// because a state may need the recorded instant, the revision or the
+	// command of an event. Of the events that the present command is about to
+	// add, only the position is missing.
 	Evolve func(S, E, Envelope) S
 }
 
