@@ -192,7 +192,7 @@ func (s *Store) consumeOnce(ctx context.Context, g Group, c Consumer, joined fun
 		}
 		return m.receive(emit)
 	}
-	return stream(ctx, s.conn, s.cfg.Bound, open, func(m *given) error {
+	return stream(ctx, s.conn, s.cfg.Bound, worthOfSubscription, open, func(m *given) error {
 		if m == nil {
 			joined()
 			c.Listening()
