@@ -86,7 +86,7 @@ type Armed struct {
 	off    atomic.Bool
 }
 
-// Struck is closed when the fault has been met, right before its harm is done.
+// Struck is closed when the fault has been met: it is about to do its harm.
 func (a *Armed) Struck() <-chan struct{} { return a.struck }
 
 // Proxy stands between clients and a server. It is safe for concurrent use.

@@ -99,9 +99,11 @@ func (l *link) pass(d *direction, raw []byte, look func(http2.Frame) (Point, *Ar
 	case AfterRequest, AfterAnswer:
 		before = len(raw)
 	}
+	if fault != nil {
+		close(fault.struck) // the call may be over before its harm is done
+	}
 	d.write(raw[:before])
 	if fault != nil {
-		close(fault.struck)
 		l.do(fault.Harm)
 		if fault.Harm == Delay {
 			l.wait(fault.For)
