@@ -12,7 +12,7 @@ import (
 
 // Read yields the events of a stream forwards, from a revision on. A stream
 // that does not exist yields nothing. A broken connection is taken up again
-// where it broke. After an error nothing more is yielded.
+// where it broke, within Config.Wait. After an error nothing more is yielded.
 func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		next := from
@@ -26,7 +26,7 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[
 			}
 			return receive(rs, emit)
 		}
-		deliver(yield, takeUp(ctx, s, true, open, func(r Recorded) error {
+		deliver(yield, takeUp(ctx, s, s.cfg.Wait, open, func(r Recorded) error {
 			next = r.Revision + 1
 			return hand(yield, r)
 		}))
@@ -34,7 +34,9 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[
 }
 
 // ReadAll yields the ledger's events strictly after a position, in the order
-// of the log, up to its end as it was reached.
+// of the log, up to its end as it was reached. It is for work that takes
+// minutes and is as patient as an append: within Config.Bound a broken
+// connection is taken up again where it broke.
 func (s *Store) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		last := from
@@ -46,17 +48,16 @@ func (s *Store) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded, 
 			if err != nil {
 				return err
 			}
-			after := last
-			return receive(rs, func(r Recorded) bool {
-				// The client cannot send a filter with this request.
-				if r.Position <= after || !IsLedgerStream(r.Stream) {
-					return true
-				}
-				return emit(r)
-			})
+			return receive(rs, emit)
 		}
-		deliver(yield, takeUp(ctx, s, true, open, func(r Recorded) error {
+		deliver(yield, takeUp(ctx, s, s.cfg.Bound, open, func(r Recorded) error {
+			if r.Position <= last {
+				return nil
+			}
 			last = r.Position
+			if !IsLedgerStream(r.Stream) {
+				return nil // the client cannot send a filter with this request
+			}
 			return hand(yield, r)
 		}))
 	}
@@ -71,18 +72,18 @@ func (s *Store) Head(ctx context.Context) (Position, error) {
 		if err != nil {
 			return err
 		}
-		return receive(rs, func(r Recorded) bool {
-			if !IsLedgerStream(r.Stream) {
-				return true
-			}
-			emit(r)
-			return false
-		})
+		return receive(rs, emit)
 	}
-	err := takeUp(ctx, s, true, open, func(r Recorded) error {
+	err := takeUp(ctx, s, s.cfg.Wait, open, func(r Recorded) error {
+		if !IsLedgerStream(r.Stream) {
+			return nil
+		}
 		head = r.Position
-		return nil
+		return errStopped
 	})
+	if errors.Is(err, errStopped) {
+		err = nil
+	}
 	return head, err
 }
 

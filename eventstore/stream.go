@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -29,13 +30,16 @@ var errStopped = errors.New("stopped")
 // (nil), fails, or emit returns false.
 type source[T any] func(ctx context.Context, client *esdb.Client, emit func(T) bool) error
 
+// errSilent ends a read to which the server said nothing more.
+var errSilent = errors.New("the event store does not answer")
+
 // stream runs a source in a goroutine of its own and hands its messages to
 // take. A receive of the client can block in ways that no context ends; here
-// it is only its own goroutine that waits.
-func stream[T any](ctx context.Context, c *connector, patience time.Duration, open source[T], take func(T) error) error {
-	waiting, stop := context.WithTimeout(ctx, patience)
-	s, err := c.acquire(waiting)
-	stop()
+// it is only its own goroutine that waits. For within, see acquire. When no
+// message comes for as long as silence, if that is not 0, the connection is
+// suspect and is replaced.
+func stream[T any](ctx context.Context, c *connector, within, silence time.Duration, open source[T], take func(T) error) error {
+	s, err := c.acquire(ctx, within)
 	if err != nil {
 		return err
 	}
@@ -62,32 +66,62 @@ func stream[T any](ctx context.Context, c *connector, patience time.Duration, op
 		close(items)
 	}()
 	for {
-		select {
-		case v, ok := <-items:
-			if !ok {
-				return <-end
-			}
-			if err := take(v); err != nil {
-				return &takerError{err}
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-s.ended:
-			return errSessionEnded
+		v, ok, err := next(ctx, s, items, silence)
+		if errors.Is(err, errSilent) {
+			c.retire(s, err)
 		}
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return <-end
+		}
+		if err := take(v); err != nil {
+			return &takerError{err}
+		}
+	}
+}
+
+// next waits for a message; ok is false after the last.
+func next[T any](ctx context.Context, s *session, items <-chan T, silence time.Duration) (v T, ok bool, err error) {
+	select {
+	case v, ok = <-items: // most often one is ready, and a timer would cost more than it
+		return v, ok, nil
+	default:
+	}
+	var silent <-chan time.Time
+	if silence > 0 {
+		t := time.NewTimer(silence)
+		defer t.Stop()
+		silent = t.C
+	}
+	select {
+	case v, ok = <-items:
+		return v, ok, nil
+	case <-ctx.Done():
+		return v, false, context.Cause(ctx)
+	case <-s.ended:
+		return v, false, errSessionEnded
+	case <-silent:
+		return v, false, errSilent
 	}
 }
 
 // takeUp runs a stream to its end, opening it again wherever the connection
 // breaks; open must go on after what take has seen. With a bound it gives up
-// with ErrUnavailable when that long nothing came.
-func takeUp[T any](ctx context.Context, s *Store, bounded bool, open source[T], take func(T) error) error {
+// with ErrUnavailable when that long nothing came, or the store has been away
+// for longer; without one (forEver) it never does.
+func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open source[T], take func(T) error) error {
+	bounded, silence := bound != forEver, s.cfg.TryTimeout
+	if !bounded {
+		silence = 0 // nothing happening is no fault of a subscription
+	}
 	pause := s.pauses()
 	progress := time.Now()
-	quiet := false // the present outage has been logged
+	quiet := false // the present trouble has been logged
 	for {
 		moved := false
-		err := stream(ctx, s.conn, s.cfg.Bound, open, func(v T) error {
+		err := stream(ctx, s.conn, bound, silence, open, func(v T) error {
 			moved = true
 			return take(v)
 		})
@@ -109,10 +143,11 @@ func takeUp[T any](ctx context.Context, s *Store, bounded bool, open source[T], 
 			progress, quiet = time.Now(), false
 		}
 		wait := pause.NextBackOff()
-		if bounded && time.Since(progress)+wait > s.cfg.Bound {
+		if bounded && (errors.Is(err, errNotConnected) || time.Since(progress)+wait > bound) {
 			return fmt.Errorf("%w: %v", ErrUnavailable, err)
 		}
-		if !bounded && !quiet {
+		if !bounded && !quiet && !errors.Is(err, errSessionEnded) && !connectionLost(err) {
+			// That the connection was lost is logged where it is known first.
 			quiet = true
 			s.logger.Warn("subscription interrupted", "reason", readError(err))
 		}
@@ -145,7 +180,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // transient reports whether the same read may succeed a little later.
 func transient(err error) bool {
-	if errors.Is(err, errNotConnected) || errors.Is(err, errSessionEnded) {
+	if errors.Is(err, errNotConnected) || errors.Is(err, errSessionEnded) || errors.Is(err, errSilent) {
 		return true
 	}
 	if _, ok := errors.AsType[*panicError](err); ok {
@@ -157,11 +192,22 @@ func transient(err error) bool {
 			return true
 		}
 	}
-	switch status.Code(rootStatus(err)) {
+	switch root := rootStatus(err); status.Code(root) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Aborted, codes.Internal, codes.ResourceExhausted:
 		return true
+	case codes.Unknown:
+		// So says a node that does not lead while nobody does.
+		return strings.Contains(status.Convert(root).Message(), "No leader info")
 	}
 	return false
+}
+
+// unavailable is the answer to somebody who waited for the store in vain.
+func unavailable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w (%v)", ErrUnavailable, context.Cause(ctx), err)
+	}
+	return fmt.Errorf("%w: %v", ErrUnavailable, err)
 }
 
 // readError keeps the client's types out of what callers see.
