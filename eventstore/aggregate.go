@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,6 +34,7 @@ type Ledger struct {
 	store *Store
 	codec *Codec
 	turns turns
+	copy  Copy // nil: there is none
 }
 
 // NewLedger puts the codec over the store.
@@ -47,8 +49,23 @@ func (l *Ledger) Store() *Store { return l.store }
 func (l *Ledger) Codec() *Codec { return l.codec }
 
 // History is all events of a stream, oldest first; none if there is no such
-// stream.
+// stream. Under a context of AllowCopy, the copy answers where the log cannot.
 func (l *Ledger) History(ctx context.Context, stream string) ([]Event, error) {
+	use := copyUse(ctx)
+	if l.copy == nil || use == nil {
+		return l.fromLog(ctx, stream)
+	}
+	if _, used := use.Used(); used {
+		return l.fromCopy(ctx, stream, use) // and no more waiting, and one source for all
+	}
+	events, err := l.fromLog(ctx, stream)
+	if errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+		return l.fromCopy(ctx, stream, use)
+	}
+	return events, err
+}
+
+func (l *Ledger) fromLog(ctx context.Context, stream string) ([]Event, error) {
 	var events []Event
 	for r, err := range l.store.Read(ctx, stream, 0) {
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"permitledger/eventstore"
 	"permitledger/eventstore/node"
 	"permitledger/eventstore/vault"
 )
@@ -19,6 +20,8 @@ func hint(err error) string {
 	switch {
 	case diskFull(err):
 		return "The disk is full. Free some space there and start again: whatever was acknowledged is safe."
+	case errors.Is(err, eventstore.ErrUnavailable):
+		return "See that the event store runs, that --eventstore names it, and that this machine may reach it; then start again."
 	case errors.Is(err, vault.ErrLocked):
 		return "A service runs on this folder already. Stop that one first, or give another --data."
 	case errors.Is(err, node.ErrExposed), errors.Is(err, node.ErrPasswordsInClear):
