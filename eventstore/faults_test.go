@@ -14,13 +14,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"permitledger/eventstore"
+	"permitledger/eventstore/faultproxy"
 	"permitledger/eventstore/node"
 )
 
 // broken is a node with a store whose connection goes through a proxy, and
 // another store that sees what really happens.
 type broken struct {
-	*proxy
+	*faultproxy.Proxy
 	store  *eventstore.Store
 	direct *eventstore.Store
 	reg    *prometheus.Registry
@@ -29,9 +30,9 @@ type broken struct {
 func breakable(t *testing.T, change ...func(*eventstore.Config)) broken {
 	t.Helper()
 	n := start(t)
-	b := broken{proxy: newProxy(t, n.Addr()), direct: connect(t, n.Addr()), reg: prometheus.NewRegistry()}
+	b := broken{Proxy: faultproxy.New(t, n.Addr()), direct: connect(t, n.Addr()), reg: prometheus.NewRegistry()}
 	change = append(change, func(c *eventstore.Config) { c.Registerer = b.reg })
-	b.store = connect(t, b.addr, change...)
+	b.store = connect(t, b.Addr(), change...)
 	return b
 }
 
@@ -94,7 +95,7 @@ func TestAnAnswerThatWasLost(t *testing.T) {
 			if _, err := b.store.Append(t.Context(), "permit-1", eventstore.NoStream(), first); err != nil {
 				t.Fatal(err)
 			}
-			b.loseAnswers()
+			b.Do(faultproxy.LoseAnswers)
 			batch := proposed(2)
 			under := b.begin(t.Context(), "permit-1", eventstore.At(0), batch)
 			b.awaitDirectly(t, batch[1].ID)
@@ -107,7 +108,7 @@ func TestAnAnswerThatWasLost(t *testing.T) {
 				want = append(want, later[0].ID)
 			}
 			if c.cut {
-				b.cut()
+				b.Do(faultproxy.Cut)
 			}
 			got := <-under
 			if got.err != nil || got.done.Revision != 2 || got.done.Position == 0 {
@@ -129,7 +130,7 @@ func TestARequestThatWasLost(t *testing.T) {
 			if _, err := b.store.Append(t.Context(), "permit-1", eventstore.NoStream(), first); err != nil {
 				t.Fatal(err)
 			}
-			b.loseRequests()
+			b.Do(faultproxy.LoseRequests)
 			other, batch := proposed(1), proposed(1)
 			if stolen {
 				if _, err := b.direct.Append(t.Context(), "permit-1", eventstore.At(0), other); err != nil {
@@ -154,9 +155,9 @@ func TestARequestThatWasLost(t *testing.T) {
 
 func TestAServerThatIsAway(t *testing.T) {
 	n := start(t)
-	p := newProxy(t, n.Addr())
-	p.down()
-	s := connect(t, p.addr, func(c *eventstore.Config) { c.Bound = 200 * time.Millisecond })
+	p := faultproxy.New(t, n.Addr())
+	p.Down()
+	s := connect(t, p.Addr(), func(c *eventstore.Config) { c.Bound = 200 * time.Millisecond })
 	calls := map[string]func(context.Context) error{
 		"append": func(ctx context.Context) error {
 			_, err := s.Append(ctx, "permit-1", eventstore.NoStream(), proposed(1))
@@ -190,9 +191,9 @@ func TestAServerThatIsAway(t *testing.T) {
 			t.Errorf("%s, canceled: %v", name, err)
 		}
 	}
-	p.up()
+	p.Up()
 	// It is found again by itself, within the patience of one call.
-	patient := connect(t, p.addr)
+	patient := connect(t, p.Addr())
 	appendOne(t, patient, "permit-1", eventstore.NoStream())
 	for eventually := true; eventually; {
 		_, err := s.Append(t.Context(), "permit-2", eventstore.NoStream(), proposed(1))
@@ -207,8 +208,8 @@ func TestTheBoundAppliesToASilentServer(t *testing.T) {
 		c.TryTimeout, c.Bound = 50*time.Millisecond, 300*time.Millisecond
 	})
 	appendOne(t, b.store, "permit-1", eventstore.NoStream())
-	b.loseRequests()
-	b.refuse() // nothing new gets through either
+	b.Do(faultproxy.LoseRequests)
+	b.Refuse() // nothing new gets through either
 	_, err := b.store.Append(t.Context(), "permit-1", eventstore.At(0), proposed(1))
 	if !errors.Is(err, eventstore.ErrUnavailable) {
 		t.Error(err)
@@ -319,7 +320,7 @@ func TestAReadGoesOnWhereItBroke(t *testing.T) {
 				t.Fatal(name, err)
 			}
 			if got = append(got, r.ID); len(got)%300 == 0 {
-				b.cut()
+				b.Do(faultproxy.Cut)
 			}
 		}
 		if !slices.Equal(got, want) {

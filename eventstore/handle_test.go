@@ -19,6 +19,7 @@ import (
 	"permitledger/domain/ledger"
 	"permitledger/domain/permit"
 	"permitledger/eventstore"
+	"permitledger/eventstore/faultproxy"
 	"permitledger/eventstore/vault"
 )
 
@@ -305,13 +306,13 @@ func TestALostAnswerUnderHandle(t *testing.T) {
 	go func() {
 		_, err := eventstore.Handle(context.Background(), l, "account-ann", persons, command("2"),
 			func(p person, at time.Time) ([]account.Event, error) {
-				b.loseAnswers()
+				b.Do(faultproxy.LoseAnswers)
 				return named("Anna")(p, at)
 			})
 		out <- err
 	}()
 	b.awaitDirectly(t, eventstore.EventID("account-ann", "2", 0))
-	b.cut()
+	b.Do(faultproxy.Cut)
 	if err := <-out; err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"permitledger/eventstore"
+	"permitledger/eventstore/faultproxy"
 )
 
 // funcs is a Handler made of functions; those left out do nothing.
@@ -142,7 +143,7 @@ func TestASubscriptionSurvives(t *testing.T) {
 			case len(got) >= before:
 				next <- struct{}{}
 			case len(got)%150 == 0:
-				b.cut()
+				b.Do(faultproxy.Cut)
 			}
 			return nil
 		}})
@@ -151,9 +152,9 @@ func TestASubscriptionSurvives(t *testing.T) {
 		<-next
 		switch i % 12 {
 		case 3:
-			b.cut()
+			b.Do(faultproxy.Cut)
 		case 7:
-			b.down()
+			b.Down()
 		}
 		p := proposed(1)
 		want = append(want, p[0].ID)
@@ -161,7 +162,7 @@ func TestASubscriptionSurvives(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i%12 == 7 {
-			b.up()
+			b.Up()
 		}
 	}
 	if err := <-ended; !errors.Is(err, errEnough) {
