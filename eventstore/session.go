@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -298,7 +299,14 @@ func connectionLost(err error) bool {
 			return true
 		}
 	}
-	return status.Code(rootStatus(err)) == codes.Unavailable
+	return status.Code(rootStatus(err)) == codes.Unavailable || leaderless(err)
+}
+
+// leaderless reports whether a node said that it does not lead, and that it does
+// not know of anybody who does.
+func leaderless(err error) bool {
+	s := status.Convert(rootStatus(err))
+	return s.Code() == codes.Unknown && strings.Contains(s.Message(), "No leader info")
 }
 
 // rootStatus finds the gRPC status inside the client's errors. The client's

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -192,14 +191,11 @@ func transient(err error) bool {
 			return true
 		}
 	}
-	switch root := rootStatus(err); status.Code(root) {
+	switch status.Code(rootStatus(err)) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Aborted, codes.Internal, codes.ResourceExhausted:
 		return true
-	case codes.Unknown:
-		// So says a node that does not lead while nobody does.
-		return strings.Contains(status.Convert(root).Message(), "No leader info")
 	}
-	return false
+	return leaderless(err)
 }
 
 // unavailable is the answer to somebody who waited for the store in vain.
