@@ -3,8 +3,11 @@ package eventstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"math"
+	"runtime"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -66,8 +69,9 @@ func (c *connector) dialLocked() {
 func (c *connector) dial(done chan struct{}) {
 	var s *session
 	for s == nil && !c.isClosed() {
-		if c.search() == nil {
-			s = c.settle()
+		conf := c.target()
+		if c.search(conf) == nil {
+			s = c.settle(conf)
 		}
 		if s == nil {
 			c.pause()
@@ -89,6 +93,19 @@ func (c *connector) dial(done chan struct{}) {
 	c.logger.Info("event store connected", "after", away)
 }
 
+// target is where to look next: where the connection string says, or, once,
+// where a node has said that the leader is.
+func (c *connector) target() esdb.Configuration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conf := c.conf
+	if c.leader != "" {
+		conf.Address, conf.GossipSeeds, conf.DnsDiscover = c.leader, nil, false
+		c.leader = ""
+	}
+	return conf
+}
+
 // pause is between two attempts, as long as the connection string says.
 func (c *connector) pause() {
 	t := time.NewTimer(time.Duration(c.conf.DiscoveryInterval) * time.Millisecond)
@@ -99,10 +116,10 @@ func (c *connector) pause() {
 	}
 }
 
-// search says whether any node can be reached now, as the connection string
-// tells where: with a client that gives up after one attempt.
-func (c *connector) search() error {
-	conf := c.conf
+// search says whether a node can be reached there now. Its client gives up
+// after one attempt, so that the next can be elsewhere, and none goes on when
+// the store was closed.
+func (c *connector) search(conf esdb.Configuration) error {
 	conf.MaxDiscoverAttempts, conf.DiscoveryInterval = 1, 0
 	conf.Logger = c.heard
 	client, err := esdb.NewClient(&conf)
@@ -114,37 +131,86 @@ func (c *connector) search() error {
 	return err
 }
 
+// attempts is how often the client of a session looks for a node, in the two
+// cases in which it does so at all: when the one that search has seen is gone a
+// moment later, and when it was sent to a leader that is gone, with others just
+// beginning. These would wait for ever in a client that gave up, and the search
+// of one that never does might never end.
+const attempts = 50
+
 // settle makes the client that calls will use and sees that the node that it
-// found is the leader and takes requests; nil when it is not. A node that
-// names another one as the leader makes the client go there by itself.
-func (c *connector) settle() *session {
+// found is the leader and takes requests; nil when it is not.
+func (c *connector) settle(conf esdb.Configuration) *session {
 	s := &session{ended: make(chan struct{}), finished: make(chan struct{})}
-	conf := c.conf
-	conf.MaxDiscoverAttempts = math.MaxInt // one that gives up is dead for ever
+	var settled atomic.Bool
+	conf.MaxDiscoverAttempts = attempts
 	conf.Logger = func(level esdb.LogLevel, format string, args ...any) {
-		s.heard(level, args)
 		c.heard(level, format, args...)
+		if strings.HasPrefix(format, "Connecting to leader node") && len(args) == 1 {
+			c.sentOn(s, fmt.Sprint(args[0]), settled.Load())
+		}
+		s.heard(level, args)
 	}
 	var err error
 	if s.client, err = esdb.NewClient(&conf); err != nil {
+		return nil // search would have met it
+	}
+	if !c.found(s.client) {
 		return nil
 	}
-	for range redirections {
-		if err = c.probe(s.client); err == nil {
-			s.lost.Store(false) // the first node may have had to send it on
-			return s
-		}
-		if e, ok := errors.AsType[*esdb.Error](err); !ok || e.Code() != esdb.ErrorCodeNotLeader {
-			break
-		}
+	if err := c.probe(s.client); err != nil {
+		c.complain(err)
+		_ = s.client.Close()
+		return nil
 	}
-	c.complain(err)
-	_ = s.client.Close()
-	return nil
+	settled.Store(true)
+	return s
 }
 
-// redirections is how often one search lets itself be sent to another leader.
-const redirections = 3
+// found waits until a client has found a node, which search has seen a moment
+// ago. If that has gone since, the client may look for it a while longer, and
+// the search begins again without it.
+func (c *connector) found(client *esdb.Client) bool {
+	const unclaimed, claimed, left = 0, 1, 2
+	var state atomic.Int32
+	done := make(chan bool, 1)
+	go func() {
+		_, err := client.GetServerVersion()
+		if err != nil || !state.CompareAndSwap(unclaimed, claimed) {
+			_ = client.Close()
+		}
+		done <- err == nil
+	}()
+	enough := time.NewTimer(time.Duration(c.conf.GossipTimeout) * time.Second)
+	defer enough.Stop()
+	select {
+	case ok := <-done:
+		return ok
+	case <-enough.C:
+	case <-c.closed:
+	}
+	if state.CompareAndSwap(unclaimed, left) {
+		return false
+	}
+	return <-done
+}
+
+// sentOn is called by the goroutine in which a client owns its connection, when
+// a node that does not lead has named one that does and the client is about to
+// go there. If that one cannot be reached either, as when the leader has just
+// died, the client would try it for ever and never close it. While nobody but
+// the search uses the client its goroutine ends here, and the client with it.
+// Later that would leave others waiting: the client goes, and the session is
+// given up by whoever was told that its node does not lead.
+func (c *connector) sentOn(s *session, leader string, settled bool) {
+	c.mu.Lock()
+	c.leader = leader
+	c.mu.Unlock()
+	if !settled {
+		runtime.Goexit()
+	}
+	s.lost.Store(true)
+}
 
 // probe asks for the last event of the whole log. It fails where the same
 // question might get an answer a little later, or elsewhere. A refusal is an

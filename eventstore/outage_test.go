@@ -202,6 +202,9 @@ func TestWhoWaitsIsServed(t *testing.T) {
 // nothing new is begun any more.
 func TestWhatMayHaveBeenSentIsNotGivenUp(t *testing.T) {
 	b := breakable(t, impatient)
+	if err := b.store.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	appendOne(t, b.store, "permit-1", eventstore.NoStream())
 	b.Do(faultproxy.LoseAnswers)
 	batch := proposed(1)

@@ -25,9 +25,9 @@ import (
 //
 // So no call of ours touches a client directly. A connector keeps one client
 // at a time in a session. Calls run in a goroutine of their own, and their
-// caller waits for the context as well. A session's client never gives up
-// looking; before there is one, only one goroutine searches (discover.go). A
-// session whose connection was lost is retired: new calls get a new one, the
+// caller waits for the context as well. Looking for a node is done by one
+// goroutine, which never gives up (discover.go). A session whose connection was
+// lost, or whose node no longer leads, is retired: new calls get a new one, the
 // old one is closed by its last call. And once a call on a session is about to
 // tell the client that the connection is lost, no other call may begin there,
 // because it would make the client search anew and leak the old connection.
@@ -103,22 +103,15 @@ func (b beginning) Deadline() (time.Time, bool) {
 }
 
 // heard sees the client's log. The client complains of a failed call before it
-// acts on it, which is the last moment to keep others from beginning. That it
-// was sent to another leader it says only when it is on its way there already:
-// those who began meanwhile wait with it.
+// acts on it, which is the last moment to keep others from beginning.
 func (s *session) heard(level esdb.LogLevel, args []any) {
 	if level != esdb.LogError || len(args) != 1 {
 		return
 	}
-	switch said := args[0].(type) {
-	case esdb.EndPoint:
+	if err, ok := args[0].(error); ok && connectionLost(err) {
+		s.gate.Lock()
 		s.lost.Store(true)
-	case error:
-		if connectionLost(said) {
-			s.gate.Lock()
-			s.lost.Store(true)
-			s.gate.Unlock()
-		}
+		s.gate.Unlock()
 	}
 }
 
@@ -134,6 +127,7 @@ type connector struct {
 	dialing chan struct{} // non-nil while a new one is being made; then closed
 	since   time.Time     // when current was last set or taken away, or first looked for
 	reason  string        // why there is none: the last complaint
+	leader  string        // who leads, as a node has said that does not; to be tried once
 }
 
 func newConnector(conf *esdb.Configuration, grace time.Duration, logger *slog.Logger) *connector {
