@@ -37,12 +37,16 @@ func (s *Store) Append(ctx context.Context, stream string, expected Expected, ba
 	if err := checkBatch(stream, batch); err != nil {
 		return Appended{}, err
 	}
-	// Made once: what is sent again is what was sent before.
-	events := clientEvents(batch)
+	return s.append(ctx, stream, expected, clientEvents(batch), s.cfg.Wait)
+}
+
+// append does it for events of the client, which are made once: what is sent
+// again is what was sent before. within is for acquire, until something was
+// sent, whose outcome has to be found out.
+func (s *Store) append(ctx context.Context, stream string, expected Expected, events []esdb.EventData, within time.Duration) (Appended, error) {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: clientRevision(expected), Deadline: &s.cfg.TryTimeout}
 
 	var last error
-	within := s.cfg.Wait // until something was sent, whose outcome has to be found out
 	done, err := backoff.Retry(ctx, func() (Appended, error) {
 		var result *esdb.WriteResult
 		result, last = call(ctx, s.conn, within, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
@@ -76,6 +80,9 @@ func (s *Store) Append(ctx context.Context, stream string, expected Expected, ba
 	}
 	if errors.Is(last, ErrClosed) {
 		return Appended{}, ErrClosed
+	}
+	if damaged := s.damaged(last); damaged != nil {
+		return Appended{}, fmt.Errorf("append refused: %w", damaged)
 	}
 	if denied := accessError(last, "write to ($w) the stream "+stream); denied != nil {
 		return Appended{}, fmt.Errorf("append refused: %w", denied)
@@ -145,7 +152,8 @@ func definite(err error) bool {
 	}
 	switch status.Code(rootStatus(err)) {
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.PermissionDenied,
-		codes.Unauthenticated, codes.Unimplemented, codes.OutOfRange:
+		codes.Unauthenticated, codes.Unimplemented, codes.OutOfRange,
+		codes.DataLoss: // met while it looked at the stream, before it would have written
 		return true
 	}
 	return false

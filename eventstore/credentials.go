@@ -26,6 +26,9 @@ func WithCredentials(connection, path string) (string, error) {
 	case strings.Contains(hosts, "@"):
 		return "", errors.New("credentials stand both in the connection string and in a file; leave out one of them")
 	}
+	if _, err := parseConnection(connection); err != nil {
+		return "", err // here, where there is no password in it
+	}
 	if info, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("credentials file: %w", err)
 	} else if mode := info.Mode().Perm(); mode&0o077 != 0 {
@@ -92,7 +95,7 @@ func accessError(err error, need string) error {
 	said := status.Convert(root).Message()
 	switch status.Code(root) {
 	case codes.PermissionDenied:
-		return fmt.Errorf("%w: it takes the right to %s. An admin of the event store gives it in the stream's access list or in the default one, in $settings. The server said: %s", ErrDenied, need, said)
+		return fmt.Errorf("%w: it takes the right to %s. An admin of the event store gives it with permitledger setup, or in the stream's access list or the default one, in $settings. The server said: %s", ErrDenied, need, said)
 	case codes.Unauthenticated:
 		return fmt.Errorf("%w; look at the connection string or the file that they come from. The server said: %s", ErrCredentials, said)
 	}

@@ -24,6 +24,9 @@ var (
 	// ErrCredentials is matched when the server does not take the user and the
 	// password of the connection string.
 	ErrCredentials = errors.New("the event store does not take this user name and password")
+	// ErrDamaged is matched when the server found that what it has stored at some
+	// place is not what was written. Its text says where, as the server does.
+	ErrDamaged = errors.New("the event store cannot read what it has stored")
 	// ErrTooLarge is matched by a *TooLargeError.
 	ErrTooLarge = errors.New("the event is too large")
 	// ErrNotLedgerStream is returned for an append to a stream that the
@@ -36,6 +39,9 @@ var (
 	ErrRevision = errors.New("the stream has moved on from the given revision")
 	// ErrNoStream is returned for a command that needs a stream to exist.
 	ErrNoStream = errors.New("no such stream")
+	// ErrNoGroup is returned for a persistent subscription that the server does
+	// not have.
+	ErrNoGroup = errors.New("the event store has no such persistent subscription")
 	// ErrUnknownType is matched by an *UnknownTypeError.
 	ErrUnknownType = errors.New("unknown event type")
 	// ErrUnknownSchema is matched by an *UnknownSchemaError.

@@ -46,6 +46,7 @@ type Recorded struct {
 	Revision uint64 // in its stream, from 0
 	Position Position
 	Type     string
+	JSON     bool // what the writer said the data are; the ledger's always are
 	Data     []byte
 	Metadata []byte
 	Created  time.Time // by the server's clock; never used for a decision

@@ -229,3 +229,33 @@ func TestASilentServerDuringDiscovery(t *testing.T) {
 	}
 	accepting.Wait()
 }
+
+// What a server says of damage in its log is not tried again: it is told, and
+// remembered.
+func TestADamagedLogIsTold(t *testing.T) {
+	lost := status.Error(codes.DataLoss, "the record at position 77 does not match its checksum")
+	odd := &oddServer{
+		append: func(int) (*streams.AppendResp, error) { return nil, lost },
+		read:   func(streams.Streams_ReadServer) error { return lost },
+	}
+	s := odd.serve(t)
+	if since, err := s.Damage(); err != nil || !since.IsZero() {
+		t.Errorf("before anything was read: %v, %v", since, err)
+	}
+	_, appended := s.Append(t.Context(), "permit-1", eventstore.NoStream(), proposed(1))
+	_, head := s.Head(t.Context())
+	var read error
+	for _, err := range s.Read(t.Context(), "permit-1", 0) {
+		read = err
+	}
+	subscribed := s.Subscribe(t.Context(), 0, funcs{})
+	since, known := s.Damage()
+	for what, err := range map[string]error{"append": appended, "head": head, "read": read, "subscribe": subscribed, "known": known} {
+		if !errors.Is(err, eventstore.ErrDamaged) || errors.Is(err, eventstore.ErrUnavailable) || !strings.Contains(err.Error(), "position 77") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if odd.tries != 1 || since.IsZero() {
+		t.Errorf("%d tries to append, known since %v", odd.tries, since)
+	}
+}

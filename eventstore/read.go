@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 )
@@ -14,6 +15,10 @@ import (
 // that does not exist yields nothing. A broken connection is taken up again
 // where it broke, within Config.Wait. After an error nothing more is yielded.
 func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[Recorded, error] {
+	return s.read(ctx, stream, from, s.cfg.Wait)
+}
+
+func (s *Store) read(ctx context.Context, stream string, from uint64, bound time.Duration) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		next := from
 		open := func(ctx context.Context, c *esdb.Client, emit func(Recorded) bool) error {
@@ -26,7 +31,7 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[
 			}
 			return receive(rs, emit)
 		}
-		deliver(yield, takeUp(ctx, s, s.cfg.Wait, open, func(r Recorded) error {
+		deliver(yield, takeUp(ctx, s, bound, open, func(r Recorded) error {
 			next = r.Revision + 1
 			return hand(yield, r)
 		}))
@@ -38,6 +43,10 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[
 // minutes and is as patient as an append: within Config.Bound a broken
 // connection is taken up again where it broke.
 func (s *Store) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded, error] {
+	return s.readAll(ctx, from, IsLedgerStream)
+}
+
+func (s *Store) readAll(ctx context.Context, from Position, wanted func(stream string) bool) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		last := from
 		open := func(ctx context.Context, c *esdb.Client, emit func(Recorded) bool) error {
@@ -55,7 +64,7 @@ func (s *Store) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded, 
 				return nil
 			}
 			last = r.Position
-			if !IsLedgerStream(r.Stream) {
+			if !wanted(r.Stream) {
 				return nil // the client cannot send a filter with this request
 			}
 			return hand(yield, r)
@@ -65,7 +74,9 @@ func (s *Store) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded, 
 
 // Head is the position of the last event of the ledger in the log, 0 when
 // there is none.
-func (s *Store) Head(ctx context.Context) (Position, error) {
+func (s *Store) Head(ctx context.Context) (Position, error) { return s.head(ctx, IsLedgerStream) }
+
+func (s *Store) head(ctx context.Context, wanted func(stream string) bool) (Position, error) {
 	var head Position
 	open := func(ctx context.Context, c *esdb.Client, emit func(Recorded) bool) error {
 		rs, err := c.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}}, math.MaxInt64)
@@ -75,7 +86,7 @@ func (s *Store) Head(ctx context.Context) (Position, error) {
 		return receive(rs, emit)
 	}
 	err := takeUp(ctx, s, s.cfg.Wait, open, func(r Recorded) error {
-		if !IsLedgerStream(r.Stream) {
+		if !wanted(r.Stream) {
 			return nil
 		}
 		head = r.Position
@@ -140,6 +151,9 @@ func clientPosition(p Position) esdb.AllPosition {
 	return esdb.Position{Commit: uint64(p), Prepare: uint64(p)}
 }
 
+// contentJSON is how a server names the content type of a JSON event.
+const contentJSON = "application/json"
+
 func recorded(e *esdb.RecordedEvent) Recorded {
 	return Recorded{
 		ID:       e.EventID,
@@ -147,6 +161,7 @@ func recorded(e *esdb.RecordedEvent) Recorded {
 		Revision: e.EventNumber,
 		Position: Position(e.Position.Commit),
 		Type:     e.EventType,
+		JSON:     e.ContentType == contentJSON,
 		Data:     e.Data,
 		Metadata: e.UserMetadata,
 		Created:  e.CreatedDate,

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -47,6 +48,7 @@ type Store struct {
 	conn    *connector
 	logger  *slog.Logger
 	metrics *metrics
+	damage  atomic.Pointer[damage] // the first that was met
 }
 
 // Connect prepares a store. It does not wait for the server: the first call

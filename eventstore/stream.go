@@ -127,6 +127,9 @@ func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open sour
 		if taker, ok := errors.AsType[*takerError](err); ok {
 			return taker.err
 		}
+		if damaged := s.damaged(err); damaged != nil {
+			return damaged // there is nothing behind it that could be given first
+		}
 		switch {
 		case err == nil, errors.Is(err, ErrClosed):
 			return err

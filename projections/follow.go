@@ -31,6 +31,9 @@ const (
 	// more of them share a commit, and an event that comes alone has not to wait.
 	share   = 3
 	longest = 20 * time.Millisecond
+	// damagePause is how long at most a damaged place in the log is not looked
+	// at again: a disk may read again what it once could not.
+	damagePause = time.Minute
 )
 
 // follower brings one file up to date. The live file and one that is made
@@ -318,6 +321,10 @@ func (p *Projection) follow(ctx context.Context) {
 		switch {
 		case errors.As(err, &poison):
 			p.stopAt(poison)
+		case errors.Is(err, eventstore.ErrDamaged):
+			p.stopAt(&Poison{Ledger: p.file.mark.Ledger + 1, Err: err})
+			pause.MaxInterval = damagePause
+			again = time.After(pause.NextBackOff())
 		case err == nil:
 			err = errors.New("the subscription ended")
 			fallthrough
@@ -337,8 +344,11 @@ func (p *Projection) follow(ctx context.Context) {
 	}
 }
 
-// stopAt stops the model at an event.
+// stopAt stops the model at an event, unless it is stopped there already.
 func (p *Projection) stopAt(poison *Poison) {
+	if before := p.Status().Error; before != nil && before.Ledger == poison.Ledger {
+		return
+	}
 	poison.Since = p.runner.cfg.Now()
 	p.set(func() { p.state, p.poison, p.trouble = Stopped, poison, "" })
 	p.log().Error("read model stopped", "event", poison.EventID, "type", poison.Type, "ledger", poison.Ledger, "error", poison.Err)
@@ -408,7 +418,7 @@ func (p *Projection) advancedTo(m Mark, events int) {
 }
 
 func (p *Projection) reachedEnd() {
-	p.set(func() { p.state, p.trouble, p.reached = Running, "", true })
+	p.set(func() { p.state, p.poison, p.trouble, p.reached = Running, nil, "", true })
 }
 
 // sameLog reports whether the last event that the file has applied is where

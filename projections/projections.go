@@ -130,7 +130,7 @@ type Status struct {
 }
 
 // Poison is an event that stopped a projection. It holds nothing of the
-// event's content.
+// event's content. Where the log is damaged only its place is known.
 type Poison struct {
 	EventID string
 	Stream  string
@@ -142,6 +142,9 @@ type Poison struct {
 
 // Error says which event it was and what is wrong with it.
 func (p *Poison) Error() string {
+	if p.EventID == "" {
+		return fmt.Sprintf("ledger number %d: %v", p.Ledger, p.Err)
+	}
 	return fmt.Sprintf("event %s (%s, ledger number %d): %v", p.EventID, p.Type, p.Ledger, p.Err)
 }
 

@@ -1,13 +1,22 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
+	"permitledger/cmd/permitledger/internal/admin"
 	"permitledger/cmd/permitledger/internal/backup"
 	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/cmd/permitledger/internal/service"
+)
+
+// What is left of a backup and of a restore that were interrupted.
+const (
+	noBackup     = "there is no backup; take it again"
+	halfRestored = "empty the folder and restore again"
 )
 
 type backupCommand struct {
@@ -20,19 +29,25 @@ func (c backupCommand) Run(p *program) error {
 	if !folder.HasLedger(c.Data) {
 		return fmt.Errorf("%s: %w", c.Data, errNoLedger)
 	}
+	return p.takeBackup(c.Data, c.Dir, service.BackupStopped)
+}
+
+// takeBackup has the process that runs on a folder make a backup of it, or
+// makes it itself where none runs.
+func (p *program) takeBackup(data, dir string, stopped func(ctx context.Context, data, dir string, logger *slog.Logger) (backup.Manifest, error)) error {
 	began := time.Now()
 	var m backup.Manifest
-	err := service.Ask(p.ctx, c.Data, "/backup", service.BackupRequest{Dir: c.Dir}, &m)
-	if errors.Is(err, service.ErrNotRunning) {
-		m, err = service.BackupStopped(p.ctx, c.Data, c.Dir, p.logger)
+	err := admin.Ask(p.ctx, data, backup.Route, backup.Request{Dir: dir}, &m)
+	if errors.Is(err, admin.ErrNotRunning) {
+		m, err = stopped(p.ctx, data, dir, p.logger)
 	}
 	if err != nil {
-		return err
+		return p.unfinished(err, noBackup)
 	}
 	if !m.Log {
 		fmt.Fprintln(p.stderr, "The log is on a server of its own and is NOT in this backup: it needs one there, taken before this one.")
 	}
-	fmt.Fprintf(p.stderr, "Backed up in %.1f s into %s:\n", time.Since(began).Seconds(), c.Dir)
+	fmt.Fprintf(p.stderr, "Backed up in %.1f s into %s:\n", time.Since(began).Seconds(), dir)
 	describe(p, m)
 	return nil
 }
@@ -46,7 +61,7 @@ type restoreCommand struct {
 func (c restoreCommand) Run(p *program) error {
 	m, err := backup.Restore(p.ctx, c.Backup, c.Data)
 	if err != nil {
-		return err
+		return p.unfinished(err, halfRestored)
 	}
 	fmt.Fprintf(p.stderr, "Restored into %s, every file checked:\n", c.Data)
 	describe(p, m)
@@ -55,10 +70,18 @@ func (c restoreCommand) Run(p *program) error {
 }
 
 // describe prints what a backup holds for people and, as its last event's
-// number, for programs.
+// number, for programs; of a log alone as that event's position.
 func describe(p *program, m backup.Manifest) {
-	fmt.Fprintf(p.stderr, "  taken   %s\n  vault   %s\n  files   %d with %.1f MB\n", m.Taken.Format(time.RFC3339), m.Vault, len(m.Files), float64(m.Bytes())/1e6)
-	if m.Log {
+	fmt.Fprintf(p.stderr, "  taken   %s\n", m.Taken.Format(time.RFC3339))
+	if m.Vault != "" {
+		fmt.Fprintf(p.stderr, "  vault   %s\n", m.Vault)
+	}
+	fmt.Fprintf(p.stderr, "  files   %d with %.1f MB\n", len(m.Files), float64(m.Bytes())/1e6)
+	switch {
+	case m.Vault == "":
+		fmt.Fprintf(p.stderr, "  log     every event up to position %s\n", m.Head.Position)
+		fmt.Fprintln(p.stdout, m.Head.Position)
+	case m.Log:
 		fmt.Fprintf(p.stderr, "  ledger  every event up to number %d (position %s)\n", m.Head.Number, m.Head.Position)
 		fmt.Fprintln(p.stdout, m.Head.Number)
 	}

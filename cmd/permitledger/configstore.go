@@ -11,6 +11,7 @@ import (
 	"permitledger/cmd/permitledger/internal/desk"
 	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/cmd/permitledger/internal/publish"
+	"permitledger/cmd/permitledger/internal/reactors"
 	"permitledger/domain"
 	"permitledger/domain/ledger"
 	"permitledger/domain/policy"
@@ -63,6 +64,13 @@ func (c configCheckCommand) checkStore(p *program) (f finding, book *policy.Book
 		return f, nil
 	}
 	f.Found = fmt.Sprintf("reached; its last event has position %s, and the keys belong to it", head)
+	if c.EventStore != "" {
+		for _, g := range reactors.Groups() {
+			if _, err := l.ledger.Store().GroupStatus(ctx, g.Name); errors.Is(err, eventstore.ErrNoGroup) {
+				f.Found += fmt.Sprintf("; the persistent subscription %s is not there yet: permitledger setup makes it, or serve if its user may", g.Name)
+			}
+		}
+	}
 	rules := desk.New(desk.Config{Ledger: l.ledger})
 	if err := rules.LoadRules(ctx); err != nil {
 		f.fault(err)
@@ -74,14 +82,11 @@ func (c configCheckCommand) checkStore(p *program) (f finding, book *policy.Book
 // reach opens the ledger as other sub-commands do or, where there are no keys
 // yet, only the server.
 func (c configCheckCommand) reach(p *program, known bool) (*openedLedger, error) {
+	flags := ledgerFlags{Data: c.Data, EventStore: c.EventStore, Credentials: c.Credentials}
 	if known {
-		return ledgerFlags{Data: c.Data, EventStore: c.EventStore, Credentials: c.Credentials}.open(p)
+		return flags.open(p)
 	}
-	connection, err := eventstore.WithCredentials(c.EventStore, c.Credentials)
-	if err != nil {
-		return nil, err
-	}
-	store, err := eventstore.Connect(eventstore.Config{ConnectionString: connection, Logger: p.logger})
+	store, err := flags.connect(p)
 	if err != nil {
 		return nil, err
 	}

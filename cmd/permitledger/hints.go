@@ -11,6 +11,7 @@ import (
 
 	"permitledger/eventstore"
 	"permitledger/eventstore/node"
+	"permitledger/eventstore/transfer"
 	"permitledger/eventstore/vault"
 )
 
@@ -22,11 +23,17 @@ func hint(err error) string {
 		return "The disk is full. Free some space there and start again: whatever was acknowledged is safe."
 	case errors.Is(err, eventstore.ErrUnavailable):
 		return "See that the event store runs, that --eventstore names it, and that this machine may reach it; then start again."
+	case errors.Is(err, eventstore.ErrDamaged):
+		return "The log is damaged there, and what was read up to there is sound. Restore a backup, and look after that disk."
 	case errors.Is(err, vault.ErrLocked):
 		return "A service runs on this folder already. Stop that one first, or give another --data."
 	case errors.Is(err, node.ErrExposed), errors.Is(err, node.ErrPasswordsInClear):
 		return "Give the node a certificate, its key and a users file (--tls-cert, --tls-key, --users; with serve --node-tls-cert, --node-tls-key, --node-users), or listen on 127.0.0.1. " +
 			"If anyone who reaches the address may indeed read and write everything, say so: --insecure-anyone-may-write (with serve --node-insecure-anyone-may-write), without users."
+	case errors.Is(err, transfer.ErrGap), errors.Is(err, transfer.ErrTombstone):
+		return "Such a log can only be moved as it is: with the backup of the server that holds it, restored under another."
+	case errors.Is(err, transfer.ErrDiffers):
+		return "Name an event store that is empty, or the one in which an interrupted copy of this same source lies."
 	case errors.Is(err, fs.ErrPermission):
 		return "Run it as the user who owns these files, or give that user the right to read and write them."
 	}

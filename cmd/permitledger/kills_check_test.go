@@ -92,7 +92,7 @@ func (k *killer) allOnce(all []deed, last bool) {
 // was acknowledged there is one event, in the whole ledger no more than those.
 func (k *killer) checkHistory(data string, all []deed, whole bool) (events uint64) {
 	k.t.Helper()
-	out, said, code := typed(k.t, "replay", "--json", "--data", data, "--log-level", "error")
+	out, said, code := typed(k.t, append([]string{"replay", "--json", "--data", data, "--log-level", "error"}, k.store...)...)
 	var report struct {
 		Events     uint64
 		ByType     map[string]int `json:"eventsByType"`
@@ -118,7 +118,7 @@ func (k *killer) checkHistory(data string, all []deed, whole bool) (events uint6
 // checkModels verifies every read model.
 func (k *killer) checkModels() {
 	k.t.Helper()
-	out, said, code := typed(k.t, "projections", "verify", "--json", "--data", k.data, "--log-level", "error")
+	out, said, code := typed(k.t, append([]string{"projections", "verify", "--json", "--data", k.data, "--log-level", "error"}, k.store...)...)
 	var found struct {
 		Items []struct {
 			Name      string

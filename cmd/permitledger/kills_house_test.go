@@ -56,7 +56,10 @@ func (h *house) known() string {
 }
 
 func (h *house) work() {
-	for h.settle() {
+	for h.town.goOn(h.settle()) {
+		if h.pending != nil {
+			continue
+		}
 		if h.random.IntN(6) == 0 {
 			h.look()
 		}
@@ -246,7 +249,9 @@ func (h *house) look() {
 		return
 	}
 	p := h.permits[h.random.IntN(len(h.permits))]
-	switch h.random.IntN(7) {
+	switch h.random.IntN(8) {
+	case 7:
+		h.town.read("aude", "/accounts/"+h.account+"/access")
 	case 6:
 		text, ok := h.town.read("rita", "/accounts/"+h.account+"/evidence/"+p.bill.sha256)
 		if ok && text != p.bill.text {

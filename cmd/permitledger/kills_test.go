@@ -24,31 +24,7 @@ const howLong = 2 * time.Minute
 // usual ten minutes), PERMITLEDGER_KILL_SEED repeats a plan. When kills are
 // asked for, the folder of a failed run is kept.
 func TestReadModelsAfterRandomKills(t *testing.T) {
-	kills, asked := 8, os.Getenv("PERMITLEDGER_KILLS")
-	seed := rand.Uint64()
-	var err error
-	if asked != "" {
-		if kills, err = strconv.Atoi(asked); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if text := os.Getenv("PERMITLEDGER_KILL_SEED"); text != "" {
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	dir, err := os.MkdirTemp("", "pl-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() && asked != "" {
-			t.Logf("what is left is in %s", dir)
-			return
-		}
-		_ = os.RemoveAll(dir)
-	})
-	t.Logf("%d kills with PERMITLEDGER_KILL_SEED=%d", kills, seed)
+	kills, seed, dir := ordeal(t, "KILL", 8)
 	k := newKiller(t, dir, seed)
 	every := min(max(kills/10, 4), 50) // a check costs as much as many kills
 	for n := range kills {
@@ -62,6 +38,39 @@ func TestReadModelsAfterRandomKills(t *testing.T) {
 	}
 }
 
+// ordeal reads from the environment how many blows a test deals and by which
+// seed, as PERMITLEDGER_KILLS and PERMITLEDGER_KILL_SEED do for kills. Unasked
+// they are few and of a new seed. It gives a folder, which stays where a test
+// failed that was asked for.
+func ordeal(t *testing.T, blow string, few int) (blows int, seed uint64, dir string) {
+	t.Helper()
+	count := os.Getenv("PERMITLEDGER_" + blow + "S")
+	blows, seed = few, rand.Uint64()
+	var err error
+	if count != "" {
+		if blows, err = strconv.Atoi(count); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text := os.Getenv("PERMITLEDGER_" + blow + "_SEED"); text != "" {
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if dir, err = os.MkdirTemp("", "pl-"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() && count != "" {
+			t.Logf("what is left is in %s", dir)
+			return
+		}
+		_ = os.RemoveAll(dir)
+	})
+	t.Logf("PERMITLEDGER_%sS=%d PERMITLEDGER_%s_SEED=%d", blow, blows, blow, seed)
+	return blows, seed, dir
+}
+
 // killer starts the program on one folder and kills it.
 type killer struct {
 	t     *testing.T
@@ -69,6 +78,7 @@ type killer struct {
 	dir   string
 	data  string
 	serve []string
+	store []string // flags for a log that is not in the data folder
 	town  *town
 	began time.Time
 

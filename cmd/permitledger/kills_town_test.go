@@ -24,15 +24,20 @@ import (
 // they know outlives each kill: whom the service has answered what, and which
 // commands are still without an answer and so are sent again.
 type town struct {
-	t       *testing.T
-	seed    uint64
-	zones   map[string][]string // the properties of each zone
-	houses  []*house
-	hall    *hall
-	address string // of the service that runs now
-	http    *http.Client
+	t      *testing.T
+	seed   uint64
+	zones  map[string][]string // the properties of each zone
+	houses []*house
+	hall   *hall
+
+	// stays, where it is not nil, has everybody send again what was not
+	// answered, or answered with 503, until it is closed. Without it they go
+	// home, because the service was killed.
+	stays chan struct{}
 
 	mu      sync.Mutex
+	address string // of the service that runs now
+	http    *http.Client
 	deeds   []deed         // answered well, in the order of their answers
 	refused map[string]int // by rule
 	today   time.Time      // of the simulated clock, as was last answered
@@ -102,6 +107,8 @@ func (w *town) day(on int) string {
 
 // open is a service that has been started: everybody goes there from now on.
 func (w *town) open(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.address = address
 	w.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * len(w.houses)}}
 }
@@ -112,7 +119,7 @@ func (w *town) leave() { w.http.CloseIdleConnections() }
 // give sends a command and keeps what was answered. It is false when there was
 // no answer, and then nobody knows whether the command was done.
 func (w *town) give(d *deed) (answered bool) {
-	if err := w.send(d); err != nil {
+	if err := w.send(d); err != nil || w.stays != nil && d.status == http.StatusServiceUnavailable {
 		return false
 	}
 	w.mu.Lock()
@@ -146,7 +153,10 @@ func (w *town) read(by, path string) (answer string, ok bool) {
 }
 
 func (w *town) do(method, path, by, media, key, body string) (int, string, error) {
-	req, err := http.NewRequestWithContext(w.t.Context(), method, "http://"+w.address+"/api/v1"+path, bytes.NewBufferString(body))
+	w.mu.Lock()
+	address, client := w.address, w.http
+	w.mu.Unlock()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, "http://"+address+"/api/v1"+path, bytes.NewBufferString(body))
 	if err != nil {
 		return 0, "", err
 	}
@@ -155,7 +165,7 @@ func (w *town) do(method, path, by, media, key, body string) (int, string, error
 		req.Header.Set("Content-Type", media)
 		req.Header.Set("Idempotency-Key", key)
 	}
-	res, err := w.http.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return 0, "", err
 	}
@@ -164,8 +174,28 @@ func (w *town) do(method, path, by, media, key, body string) (int, string, error
 	return res.StatusCode, string(answer), err
 }
 
-// work has everybody work until the service has gone. The town hall works only
-// when it is its turn.
+// goOn says whether there is more to be done, after something was answered or
+// was not: then it lets a moment pass.
+func (w *town) goOn(answered bool) bool {
+	if w.stays == nil {
+		return answered
+	}
+	if !answered {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-w.stays:
+		}
+	}
+	select {
+	case <-w.stays:
+		return false
+	default:
+		return true
+	}
+}
+
+// work has everybody work until the service has gone, or the day is over. The
+// town hall works only when it is its turn.
 func (w *town) work(withHall bool) (ended func()) {
 	var all sync.WaitGroup
 	for _, h := range w.houses {

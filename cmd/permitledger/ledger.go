@@ -38,6 +38,15 @@ func (f ledgerFlags) connection() (string, error) {
 	return eventstore.WithCredentials(f.EventStore, f.Credentials)
 }
 
+// connect reaches the event store that is named, and needs no keys.
+func (f ledgerFlags) connect(p *program) (*eventstore.Store, error) {
+	connection, err := f.connection()
+	if err != nil {
+		return nil, err
+	}
+	return eventstore.Connect(eventstore.Config{ConnectionString: connection, Logger: p.logger})
+}
+
 // open reaches the ledger through the service that runs on the folder, or
 // opens the folder itself when none does.
 func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {
@@ -62,25 +71,33 @@ func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {
 		return nil, err
 	}
 	l.closers = append(l.closers, keys.Close)
-	cfg := eventstore.Config{ConnectionString: connection, Socket: service.Socket(f.Data), Logger: p.logger}
-	switch {
-	case f.EventStore != "":
-		cfg.Socket = ""
-	case !answers(cfg.Socket):
-		n, err := node.Open(p.ctx, node.Options{Dir: filepath.Join(f.Data, "log"), Socket: cfg.Socket,
-			Protect: eventstore.IsLedgerStream, Logger: p.logger})
-		if err != nil {
-			return nil, err
-		}
-		l.closers = append(l.closers, n.Close)
-	}
-	store, err := eventstore.Connect(cfg)
+	store, err := l.connect(p, eventstore.Config{ConnectionString: connection}, f.Data, filepath.Join(f.Data, folder.Log))
 	if err != nil {
 		return nil, err
 	}
-	l.closers = append(l.closers, store.Close)
 	l.ledger = eventstore.NewLedger(store, eventstore.NewCodec(keys))
 	return l, nil
+}
+
+// connect reaches a log: where the connection string says, or else through the
+// node that runs on a folder, or by opening the log in dir when none does.
+func (l *openedLedger) connect(p *program, cfg eventstore.Config, data, dir string) (*eventstore.Store, error) {
+	cfg.Logger = p.logger
+	if cfg.ConnectionString == "" {
+		cfg.Socket = service.Socket(data)
+		if !answers(cfg.Socket) {
+			n, err := node.Open(p.ctx, node.Options{Dir: dir, Socket: cfg.Socket, Protect: eventstore.IsLedgerStream, Logger: p.logger})
+			if err != nil {
+				return nil, err
+			}
+			l.closers = append(l.closers, n.Close)
+		}
+	}
+	store, err := eventstore.Connect(cfg)
+	if err == nil {
+		l.closers = append(l.closers, store.Close)
+	}
+	return store, err
 }
 
 // answers reports whether a service listens on the socket.

@@ -34,6 +34,9 @@ type commandLine struct {
 	Catalog catalogCommand `cmd:"" help:"Describe every type of event: what it means, its JSON Schema, an example, what in it is personal."`
 	Version versionCommand `cmd:"" help:"Say what this program is."`
 
+	Setup    setupCommand    `cmd:"" help:"Prepare an EventStoreDB server or cluster for the ledger, once, as an admin of it: access lists and persistent subscriptions."`
+	Reactors reactorsCommand `cmd:"" help:"Look after what the ledger does by itself: what it could not do, and having it done again."`
+
 	Projections projectionsCommand `cmd:"" help:"Look after the read models: list, rebuild, verify."`
 
 	LogFormat string `help:"Form of the log lines on stderr." enum:"text,json" default:"text"`
@@ -89,6 +92,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// unfinished is the error of a command that did not come to its end. One that
+// was told to stop failed too: what it was asked for does not hold.
+func (p *program) unfinished(err error, next string) error {
+	if p.ctx.Err() == nil {
+		return err
+	}
+	return errors.New("stopped before it was done: " + next)
 }
 
 func (l commandLine) newLogger(w io.Writer) *slog.Logger {

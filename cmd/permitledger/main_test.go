@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +25,7 @@ func TestScripts(t *testing.T) {
 type running struct {
 	t       *testing.T
 	cmd     *exec.Cmd
-	address string
+	address string        // of a node, its connection string
 	serves  chan string   // takes the address when the program says where it serves
 	silent  chan struct{} // closed when the program has ended and all that it said was read
 	mu      sync.Mutex
@@ -34,11 +35,16 @@ type running struct {
 // launch starts the program and waits until it says where it serves.
 func launch(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := begin(t, args...)
+	return begin(t, args...).served()
+}
+
+// served waits until the program says where it serves.
+func (r *running) served() *running {
+	r.t.Helper()
 	select {
 	case r.address = <-r.serves:
 	case <-r.silent:
-		t.Fatalf("the program ended before it served:\n%s", r.said())
+		r.t.Fatalf("the program ended before it served:\n%s", r.said())
 	}
 	return r
 }
@@ -46,10 +52,19 @@ func launch(t *testing.T, args ...string) *running {
 // begin starts the program and waits for nothing.
 func begin(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, cmd: exec.Command("permitledger", args...), serves: make(chan string, 1), silent: make(chan struct{})}
+	return beginCommand(t, exec.Command("permitledger", args...))
+}
+
+// beginCommand starts a command that becomes the program.
+func beginCommand(t *testing.T, cmd *exec.Cmd) *running {
+	t.Helper()
+	r := &running{t: t, cmd: cmd, serves: make(chan string, 1), silent: make(chan struct{})}
 	out, err := r.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if slices.Contains(cmd.Args, "node") {
+		r.cmd.Stdout = r.cmd.Stderr // that is where a node says how it is reached
 	}
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -64,6 +79,9 @@ func begin(t *testing.T, args ...string) *running {
 			r.mu.Unlock()
 			if _, rest, ok := strings.Cut(lines.Text(), "serves http://"); ok {
 				r.serves <- strings.TrimSuffix(rest, "/api/v1")
+			}
+			if strings.HasPrefix(lines.Text(), "esdb://") {
+				r.serves <- lines.Text()
 			}
 		}
 	}()

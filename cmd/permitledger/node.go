@@ -1,14 +1,27 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
 
+	"permitledger/cmd/permitledger/internal/admin"
+	"permitledger/cmd/permitledger/internal/backup"
+	"permitledger/cmd/permitledger/internal/folder"
+	"permitledger/cmd/permitledger/internal/service"
 	"permitledger/eventstore/node"
 )
 
 // nodeCommand is the embedded node by itself. Without a sub-command it serves.
 type nodeCommand struct {
-	Serve nodeServeCommand `cmd:"" default:"withargs" help:"Run only the embedded EventStoreDB-compatible node, for other programs and tests. The same without the word serve: permitledger node [--listen ADDR] [--data DIR]."`
+	Serve   nodeServeCommand   `cmd:"" default:"withargs" help:"Run only the embedded EventStoreDB-compatible node, for other programs and tests. The same without the word serve: permitledger node [--listen ADDR] [--data DIR]."`
+	Backup  nodeBackupCommand  `cmd:"" help:"Copy the log of a node, also while the node runs and goes on."`
+	Restore nodeRestoreCommand `cmd:"" help:"Bring the backup of a log back into an empty folder."`
+	Copy    nodeCopyCommand    `cmd:"" help:"Copy a whole log into another event store that is empty, and verify that both are the same."`
+
 	Check nodeCheckCommand `cmd:"" help:"Hold a server to every rule that the ledger leans on, before it goes live."`
 	User  nodeUserCommand  `cmd:"" help:"Make a line of the users file: a user who may call the node. The password comes on stdin and is kept as a hash."`
 }
@@ -21,11 +34,43 @@ type nodeServeCommand struct {
 
 // Run serves the node until the program is told to stop.
 func (c nodeServeCommand) Run(p *program) error {
-	n, err := node.Open(p.ctx, c.secure(node.Options{Dir: c.Data, Listen: c.Listen, Logger: p.logger}))
+	if err := folder.CheckLog(c.Data); err != nil {
+		return err
+	}
+	if answers(filepath.Join(c.Data, folder.AdminSocket)) {
+		return fmt.Errorf("a node runs on %s already; stop that one first, or give another --data", c.Data)
+	}
+	if err := errors.Join(os.MkdirAll(c.Data, 0o700), folder.CheckRoom(c.Data)); err != nil {
+		return err
+	}
+	o := c.secure(node.Options{Dir: c.Data, Listen: c.Listen, Logger: p.logger})
+	tooLong := folder.CheckSockets(c.Data)
+	if tooLong == nil {
+		o.Socket = service.Socket(c.Data)
+	}
+	n, err := node.Open(p.ctx, o)
 	if err != nil {
 		return err
 	}
+	stop := func() error { return nil }
+	if tooLong == nil {
+		stop, err = admin.Serve(c.Data, c.adminRoutes(p, n), p.logger)
+	} else {
+		p.logger.Warn("other commands cannot reach this node through its folder, so there is no backup while it runs", "because", tooLong)
+	}
+	if err != nil {
+		return errors.Join(err, n.Close())
+	}
 	fmt.Fprintln(p.stdout, n.ConnectionString())
 	<-p.ctx.Done()
-	return n.Close()
+	return errors.Join(stop(), n.Close())
+}
+
+// adminRoutes is what the running node does for other commands.
+func (c nodeServeCommand) adminRoutes(p *program, n *node.Node) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+backup.Route, admin.Handle(func(ctx context.Context, in backup.Request) (any, error) {
+		return service.BackupLog(ctx, n, c.Data, in.Dir, p.logger)
+	}))
+	return mux
 }

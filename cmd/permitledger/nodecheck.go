@@ -9,15 +9,17 @@ import (
 	"strings"
 	"time"
 
+	"permitledger/eventstore"
 	"permitledger/eventstore/storetest"
 )
 
 type nodeCheckCommand struct {
-	EventStore string        `name:"eventstore" required:"" placeholder:"esdb://…" help:"Connection string of the server, with an admin of it."`
-	Only       string        `help:"Check only rules whose number and name fit this regular expression." placeholder:"EXPRESSION"`
-	Timeout    time.Duration `help:"How long one case may take." default:"1m"`
-	Parallel   int           `help:"How many cases to run at once." default:"4"`
-	JSON       bool          `name:"json" help:"Write one JSON document instead of lines."`
+	EventStore  string        `name:"eventstore" required:"" placeholder:"esdb://…" help:"Connection string of the server."`
+	Credentials string        `name:"eventstore-credentials-file" help:"File with one line user:password of an admin of it, readable by its owner only, so that they need not stand in the connection string." type:"path"`
+	Only        string        `help:"Check only rules whose number and name fit this regular expression." placeholder:"EXPRESSION"`
+	Timeout     time.Duration `help:"How long one case may take." default:"1m"`
+	Parallel    int           `help:"How many cases to run at once." default:"4"`
+	JSON        bool          `name:"json" help:"Write one JSON document instead of lines."`
 }
 
 // Help is what --help says beside the flags.
@@ -25,7 +27,7 @@ func (nodeCheckCommand) Help() string {
 	return "It writes to streams of its own, named storetest- and a random id, and tombstones them when it is done, " +
 		"also when it is interrupted; it reads $all only where it wrote. Others may go on working with the server. " +
 		"The user needs the right to read, write and delete such streams and their metadata and to read $all, " +
-		"and for persistent subscriptions to be in $admins or $ops: an admin has them all. " +
+		"and for persistent subscriptions to be in $admins, or in $ops with the right to read $persistentsubscription-… streams: an admin has them all. " +
 		"The exit code is 1 when a rule does not hold."
 }
 
@@ -46,7 +48,11 @@ func (c nodeCheckCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	server, err := storetest.Connect(p.ctx, c.EventStore)
+	connection, err := eventstore.WithCredentials(c.EventStore, c.Credentials)
+	if err != nil {
+		return err
+	}
+	server, err := storetest.Connect(p.ctx, connection)
 	if err != nil {
 		return fmt.Errorf("%w\nSee that the server runs and that --eventstore names it", err)
 	}

@@ -145,7 +145,11 @@ func printModels(w io.Writer, items []api.ReadModel) error {
 
 func remarks(m api.ReadModel) (all []string) {
 	if s := m.Stopped; s != nil {
-		all = append(all, fmt.Sprintf("stopped since %s by event %s (%s, ledger number %d): %s", s.Since.Format(time.RFC3339), s.EventID, s.Type, s.Ledger, s.Error))
+		what := fmt.Sprintf("event %s (%s, ledger number %d)", s.EventID, s.Type, s.Ledger)
+		if s.EventID == "" {
+			what = fmt.Sprintf("ledger number %d", s.Ledger)
+		}
+		all = append(all, fmt.Sprintf("stopped since %s by %s: %s", s.Since.Format(time.RFC3339), what, s.Error))
 	}
 	if m.Trouble != nil {
 		all = append(all, "tries again: "+*m.Trouble)

@@ -19,6 +19,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"permitledger/eventstore/storetest"
 )
 
 // secured is a node with TLS and three users.
@@ -31,7 +33,9 @@ func openSecured(t testing.TB, o Options) secured {
 	t.Helper()
 	s := secured{ca: newAuthority(t)}
 	o.CertFile, o.KeyFile = s.ca.issue(t, nil)
-	o.UsersFile = writeUsers(t, map[string]Role{"ann": RoleAdmin, "leo": RoleLedger, "rita": RoleReader})
+	if o.UsersFile == "" {
+		o.UsersFile = writeUsers(t, map[string]Role{"ann": RoleAdmin, "leo": RoleLedger, "rita": RoleReader})
+	}
 	s.Node = openNode(t, o)
 	return s
 }
@@ -45,11 +49,7 @@ func (s secured) as(t testing.TB, name string) *esdb.Client {
 
 func (s secured) client(t testing.TB, scheme, name, password, ca string) *esdb.Client {
 	t.Helper()
-	u := url.URL{Scheme: scheme, Host: s.Addr(), RawQuery: "tls=true&tlsCaFile=" + url.QueryEscape(ca)}
-	if name != "" {
-		u.User = url.UserPassword(name, password)
-	}
-	config, err := esdb.ParseConnectionString(u.String())
+	config, err := esdb.ParseConnectionString(s.connection(scheme, name, password, ca))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +60,15 @@ func (s secured) client(t testing.TB, scheme, name, password, ca string) *esdb.C
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// connection is a connection string for a user; "" for nobody.
+func (s secured) connection(scheme, name, password, ca string) string {
+	u := url.URL{Scheme: scheme, Host: s.Addr(), RawQuery: "tls=true&tlsCAFile=" + url.QueryEscape(ca)}
+	if name != "" {
+		u.User = url.UserPassword(name, password)
+	}
+	return u.String()
 }
 
 func tryAppend(t testing.TB, c *esdb.Client, stream, name string) error {
@@ -374,5 +383,20 @@ func TestPasswordsAreHashedOnce(t *testing.T) {
 	cancel()
 	if _, err := a.verify(ctx, "leo", "wrong"); err == nil {
 		t.Error("who gave up is still answered")
+	}
+}
+
+// A node with TLS and users keeps the rules for whoever may do what they need.
+func TestSecuredNodeKeepsTheRules(t *testing.T) {
+	s := openSecured(t, Options{})
+	server, err := storetest.Connect(t.Context(), s.connection("esdb", "ann", passwordOf("ann"), s.ca.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	for r := range storetest.Run(t.Context(), server, storetest.Options{Parallel: 8, Patience: patience}, storetest.Cases()...) {
+		if r.Outcome != storetest.Passed || len(r.Left) > 0 {
+			t.Errorf("%s %s: %s: %s %v", r.Number, r.Name, r.Outcome, strings.Join(r.Because, "\n"), r.Left)
+		}
 	}
 }

@@ -90,7 +90,7 @@ func TestWrongExpectedShapes(t *testing.T) {
 		{"none", uint64(7), []*streams.AppendReq{rawEvent()}, "expected_revision:7 expected_revision_20_6_0:7 current_no_stream no_stream_20_6_0"},
 		{"none", expectExists, []*streams.AppendReq{rawEvent()}, "expected_stream_exists stream_exists_20_6_0 current_no_stream no_stream_20_6_0"},
 		{"two", uint64(7), []*streams.AppendReq{rawEvent()}, "expected_revision:7 expected_revision_20_6_0:7 current_revision:1 current_revision_20_6_0:1"},
-		{"two", expectNoStream, []*streams.AppendReq{rawEvent()}, "expected_no_stream current_revision:1 current_revision_20_6_0:1"},
+		{"two", expectNoStream, []*streams.AppendReq{rawEvent()}, "expected_no_stream expected_revision_20_6_0:18446744073709551615 current_revision:1 current_revision_20_6_0:1"},
 		{"two", expectAny, []*streams.AppendReq{rawEvent(known), rawEvent()}, "expected_any any_20_6_0 current_revision:1 current_revision_20_6_0:1"},
 		{"two", expectExists, []*streams.AppendReq{rawEvent(known), rawEvent()}, "expected_stream_exists stream_exists_20_6_0 current_revision:1 current_revision_20_6_0:1"},
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -117,6 +118,26 @@ func parseACL(object []byte, key string) acl {
 		}
 	}
 	return list
+}
+
+// understoodACL tells whether the original server could read an access list.
+// Where it could not it ignores the metadata altogether.
+func understoodACL(value json.RawMessage) bool {
+	var rights map[string]json.RawMessage
+	if json.Unmarshal(value, &rights) != nil || rights == nil {
+		return false
+	}
+	for key, holders := range rights {
+		var one *string
+		var many []*string
+		known := slices.Contains(slices.Collect(maps.Values(aclKeys)), key)
+		single := json.Unmarshal(holders, &one) == nil && one != nil
+		list := json.Unmarshal(holders, &many) == nil && many != nil && !slices.Contains(many, nil)
+		if !known || !single && !list {
+			return false
+		}
+	}
+	return true
 }
 
 // accessLists finds what the log says about access: a stream's own list, and

@@ -21,7 +21,8 @@ type allCursor struct {
 }
 
 // forwards reads the next records before the reader's limit. An empty page
-// means that there are none.
+// means that there are none. What stands before a damaged place is given first;
+// the next call then meets nothing else.
 func (c *allCursor) forwards(r *reader, max int) ([]record, error) {
 	var page []record
 	bytes := uint64(0)
@@ -30,26 +31,34 @@ func (c *allCursor) forwards(r *reader, max int) ([]record, error) {
 			break
 		}
 		rec, err := r.current()
-		if err != nil {
-			return nil, err
-		}
-		if rec.position >= r.limit {
+		if err == nil && rec.position >= r.limit {
 			break
 		}
-		if c.exact && rec.position != c.next {
-			return nil, fmt.Errorf("%w: nothing is stored at position %d, the next record is at %d", errCorrupt, c.next, rec.position)
+		if err == nil && c.exact && rec.position != c.next {
+			err = fmt.Errorf("%w: nothing is stored at position %d, the next record is at %d", errCorrupt, c.next, rec.position)
+		}
+		if err != nil {
+			return page, unless(page, err)
 		}
 		c.next, c.exact = rec.position+rec.size, true
 		bytes += rec.size
 		page = append(page, rec)
 	}
 	if err := r.damaged(); err != nil {
-		return nil, err
+		return page, unless(page, fmt.Errorf("%w; it is what stands at position %d or after it", err, c.next))
 	}
 	if len(page) == 0 && c.exact && c.next < r.limit {
 		return nil, fmt.Errorf("%w: nothing is stored between position %d and the end at %d", errCorrupt, c.next, r.limit)
 	}
 	return page, nil
+}
+
+// unless keeps an error back while there is something to be given first.
+func unless(page []record, err error) error {
+	if len(page) > 0 {
+		return nil
+	}
+	return err
 }
 
 // backwards reads the records that lie wholly before next, the last one first.
@@ -58,21 +67,21 @@ func (c *allCursor) backwards(r *reader, max int) ([]record, error) {
 	bytes := uint64(0)
 	for ok := r.it.SeekLT(allKey(c.next)); ok && len(page) < max && bytes < pageBytes; ok = r.it.Prev() {
 		rec, err := r.current()
-		if err != nil {
-			return nil, err
-		}
-		if rec.position+rec.size > c.next {
+		if err == nil && rec.position+rec.size > c.next {
 			continue
 		}
-		if c.exact && rec.position+rec.size != c.next {
-			return nil, fmt.Errorf("%w: no record ends at position %d, the one before ends at %d", errCorrupt, c.next, rec.position+rec.size)
+		if err == nil && c.exact && rec.position+rec.size != c.next {
+			err = fmt.Errorf("%w: no record ends at position %d, the one before ends at %d", errCorrupt, c.next, rec.position+rec.size)
+		}
+		if err != nil {
+			return page, unless(page, err)
 		}
 		c.next, c.exact = rec.position, true
 		bytes += rec.size
 		page = append(page, rec)
 	}
 	if err := r.damaged(); err != nil {
-		return nil, err
+		return page, unless(page, fmt.Errorf("%w; it is what stands before position %d", err, c.next))
 	}
 	if len(page) == 0 && c.exact && c.next > firstPosition {
 		return nil, fmt.Errorf("%w: nothing is stored before position %d", errCorrupt, c.next)
@@ -96,7 +105,7 @@ func (c *streamCursor) page(r *reader, max int) ([]record, error) {
 	}
 	list, err := r.entries(c.stream, c.next, max, c.backwards)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; it is what tells where the events of stream %q are", err, c.stream)
 	}
 	if len(list) > 0 && list[0].revision != c.next && list[0].revision != tombstoneRevision {
 		return nil, fmt.Errorf("%w: stream %q lacks revision %d, beside %d", errCorrupt, c.stream, c.next, list[0].revision)
@@ -109,7 +118,7 @@ func (c *streamCursor) page(r *reader, max int) ([]record, error) {
 	for _, e := range list {
 		rec, err := r.record(c.stream, e)
 		if err != nil {
-			return nil, err
+			return page, unless(page, fmt.Errorf("%w; it is revision %d of stream %q", err, e.revision, c.stream))
 		}
 		page = append(page, rec)
 		switch {

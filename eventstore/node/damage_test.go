@@ -2,9 +2,13 @@ package node
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -32,11 +36,11 @@ func TestDamagedRecords(t *testing.T) {
 			flipped := bytes.Clone(sound)
 			flipped[i] ^= 1 << (i % 8)
 			store(t, n, key, flipped)
-			if _, st := rawReadStatus(t, s, readStreamRequest("s", false)); st.Code() != codes.DataLoss {
-				t.Fatalf("byte %d of %q flipped: the stream gives %v", i, key, st)
+			if got, st := rawReadStatus(t, s, readStreamRequest("s", false)); st.Code() != codes.DataLoss || !strings.HasPrefix("a", dataOf(got)) {
+				t.Fatalf("byte %d of %q flipped: the stream gives %d events and %v", i, key, len(got), st)
 			}
 			if all, st := rawReadStatus(t, s, readAllRequest()); key[0] == spaceAll &&
-				(st.Code() != codes.DataLoss || len(all) != 0 || !strings.Contains(st.Message(), fmt.Sprint(position))) {
+				(st.Code() != codes.DataLoss || dataOf(all) != "a" || !strings.Contains(st.Message(), fmt.Sprint(position))) {
 				t.Fatalf("byte %d of %q flipped: $all gives %v", i, key, st)
 			}
 		}
@@ -119,45 +123,89 @@ func TestMissingRecords(t *testing.T) {
 	}
 }
 
-// TestFlippedBytesOnDisk flips bytes in the files of a store that was closed,
-// and of one that was killed. The damage is named when the store is opened or
-// when the place is read; something else than what was written is never served.
+// TestFlippedBytesOnDisk flips bytes in every file of a store that was closed,
+// and of one that was killed. The damage is named when the store is opened,
+// and then nothing was changed, or when the place is read; something else than
+// what was written is never served. PERMITLEDGER_FAULTS says how many bytes of
+// each file are flipped, PERMITLEDGER_FAULT_SEED which.
 func TestFlippedBytesOnDisk(t *testing.T) {
+	flips, random := chances(t, 4)
 	dir := t.TempDir()
 	n := openNode(t, Options{Dir: dir})
 	c := connect(t, n)
-	names := numbered("e", 0, 200)
+	names := numbered("e", 0, 300)
 	for i := 0; i < len(names); i += 5 {
 		mustAppend(t, c, "s", names[i:i+5]...)
+		if i%60 == 0 {
+			if err := n.engine.db.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	want := strings.Join(names, " ")
 	killed := copyOf(t, dir)
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for image, kind := range map[string]string{killed: "*.log", dir: "*.sst"} {
-		files, err := filepath.Glob(filepath.Join(image, kind))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no %s: %v", kind, err)
-		}
-		found := 0
-		for _, file := range files {
-			info, err := os.Stat(file)
-			if err != nil {
-				t.Fatal(err)
+	found := map[string]int{} // kinds of file in which a flip was found
+	for _, image := range []string{killed, dir} {
+		for name, size := range filesOf(t, image) {
+			kind, times := strings.TrimPrefix(filepath.Ext(name), "."), flips
+			if list, _, ok := strings.Cut(name, "-"); ok { // much goes wrong with few bytes
+				kind, times = list, 4*flips
 			}
-			for i := range int64(12) {
-				outcome := flipAndRead(t, image, filepath.Base(file), info.Size()*(2*i+1)/24, want)
+			for range min(times, size) {
+				outcome := flipAndRead(t, image, name, random, want)
 				if outcome != "intact" {
-					found++
+					found[kind]++
 				}
-				t.Logf("%s at %d/24: %s", filepath.Base(file), 2*i+1, outcome)
+				t.Logf("%s: %s", name, outcome)
 			}
-		}
-		if found == 0 {
-			t.Errorf("no flip in %s was found out", kind)
 		}
 	}
+	for _, kind := range []string{"log", "sst", "MANIFEST"} {
+		if found[kind] == 0 {
+			t.Errorf("no flip in any %s was found out", kind)
+		}
+	}
+}
+
+// chances reads how much chance there shall be, and by which seed.
+func chances(t *testing.T, few int) (count int, random *rand.Rand) {
+	t.Helper()
+	seed, err := rand.Uint64(), error(nil)
+	if text := os.Getenv("PERMITLEDGER_FAULT_SEED"); text != "" {
+		seed, err = strconv.ParseUint(text, 10, 64)
+	}
+	count = few
+	if text := os.Getenv("PERMITLEDGER_FAULTS"); text != "" && err == nil {
+		count, err = strconv.Atoi(text)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("PERMITLEDGER_FAULTS=%d PERMITLEDGER_FAULT_SEED=%d", count, seed)
+	return count, rand.New(rand.NewPCG(seed, 0))
+}
+
+// filesOf gives the files of a folder with their sizes, but for empty ones.
+func filesOf(t *testing.T, dir string) map[string]int {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]int{}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > 0 {
+			files[e.Name()] = int(info.Size())
+		}
+	}
+	return files
 }
 
 func copyOf(t *testing.T, dir string) string {
@@ -169,31 +217,56 @@ func copyOf(t *testing.T, dir string) string {
 	return to
 }
 
-func flipAndRead(t *testing.T, image, file string, at int64, want string) string {
+// flipAndRead flips a byte of a file in a copy of an image, and sees how it is
+// found.
+func flipAndRead(t *testing.T, image, file string, random *rand.Rand, want string) string {
 	t.Helper()
 	dir := copyOf(t, image)
-	content, err := os.ReadFile(filepath.Join(dir, file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(content) == 0 {
-		return "intact"
-	}
-	content[at] ^= 0x10
+	defer os.RemoveAll(dir)
+	content := contentOf(t, dir, file)
+	at := random.IntN(len(content))
+	content[at] ^= 1 << random.IntN(8)
 	if err := os.WriteFile(filepath.Join(dir, file), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	before := filesOf(t, dir)
 	n, err := Open(t.Context(), Options{Dir: dir, Listen: "127.0.0.1:0"})
 	if err != nil {
+		wantAdvice(t, err)
+		if after := filesOf(t, dir); !maps.Equal(before, after) {
+			t.Errorf("byte %d of %s flipped: refused, it left %v of %v", at, file, after, before)
+		}
 		return "refused: " + err.Error()
 	}
 	defer n.Close()
 	all, st := rawReadStatus(t, stub(t, n), readStreamRequest("s", false))
 	switch {
 	case st.Code() == codes.DataLoss:
+		if !strings.Contains(st.Message(), file) || strings.Contains(st.Message(), "\n") {
+			t.Errorf("byte %d of %s flipped: it is called %q", at, file, st.Message())
+		}
 		return "named: " + st.Message()
 	case st.Code() != codes.OK || dataOf(all) != want:
 		t.Errorf("byte %d of %s flipped: %v, %d events", at, file, st, len(all))
 	}
 	return "intact"
+}
+
+func contentOf(t *testing.T, dir, file string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// wantAdvice sees that a store was refused as damaged, in one line that says
+// what to do.
+func wantAdvice(t *testing.T, err error) {
+	t.Helper()
+	said := err.Error()
+	if !errors.Is(err, errCorrupt) || strings.Contains(said, "\n") || !strings.Contains(said, "from a backup") && !strings.Contains(said, "restore a backup") {
+		t.Errorf("refused with %q", said)
+	}
 }

@@ -168,7 +168,7 @@ func (s *sequencer) described(metastream string, events []record) error {
 	}
 	wasDeleted := h.softDeleted()
 	if len(events) > 0 {
-		h.describe(events[len(events)-1].data)
+		h.describe(&events[len(events)-1])
 	}
 	if wasDeleted {
 		return s.recreate(h, stream, h.last+1)
@@ -202,7 +202,7 @@ func (s *sequencer) stageMetadata(h *head, stream string, data []byte) (uint64, 
 	}
 	meta.last++
 	if !isMetastream(stream) {
-		h.describe(data)
+		h.describe(&rec)
 	}
 	return rec.position, nil
 }

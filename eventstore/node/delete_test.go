@@ -125,7 +125,7 @@ func TestDeleteTrailers(t *testing.T) {
 			t.Errorf("trailer %s is %q, want %q (%v)", key, got, value, err)
 		}
 	}
-	if status.Code(err) != codes.FailedPrecondition {
+	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "Delete failed due to WrongExpectedVersion") {
 		t.Errorf("got %v", err)
 	}
 	malformed := []struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -32,7 +33,21 @@ const (
 // batches. Nothing else in the package knows which one it is.
 type engine struct {
 	db      *pebble.DB
+	room    *roomFS
 	witness *witness
+}
+
+// Exists reports whether a folder holds a store, which Open would otherwise
+// begin.
+func Exists(dir string) (bool, error) {
+	found, err := pebble.Peek(dir, vfs.Default)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for an event store in %s: %w", dir, err)
+	}
+	return found.Exists, nil
 }
 
 func openEngine(ctx context.Context, dir string, fs vfs.FS, logger *slog.Logger) (*engine, error) {
@@ -50,44 +65,57 @@ func openEngine(ctx context.Context, dir string, fs vfs.FS, logger *slog.Logger)
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				logger.Error("damaged file", "path", info.Path, "details", info.Details.Error())
 			},
+			BackgroundError: func(err error) {
+				if !isFull(err) { // which has been said
+					logger.Error("engine", "message", "background error: "+err.Error())
+				}
+			},
 		},
 	}
-	e, err := openChecked(ctx, dir, options)
+	e, err := openChecked(ctx, dir, options, logger)
 	if err != nil {
-		return nil, fmt.Errorf("open the event store in %s: %w", dir, err)
+		return nil, fmt.Errorf("open the event store in %s: %w", dir, whyNotOpened(err, dir, options))
 	}
 	return e, nil
 }
 
-// openChecked looks at the end of the log before it opens the store for good,
-// which would throw away what lies behind a damaged place.
-func openChecked(ctx context.Context, dir string, options pebble.Options) (*engine, error) {
+// openChecked looks at the log before it opens the store for good, which would
+// throw away what lies behind a damaged place.
+func openChecked(ctx context.Context, dir string, options pebble.Options, logger *slog.Logger) (*engine, error) {
 	seen, err := readWitness(options.FS, dir)
 	if err != nil {
 		return nil, err
 	}
-	if seen > 0 {
+	torn, err := tornManifest(dir, options.FS)
+	if err != nil {
+		return nil, err
+	}
+	if seen > 0 || torn != "" {
 		options.ReadOnly = true
-		if err := checkEnd(ctx, dir, options, seen); err != nil {
-			return nil, err
+		if err := check(ctx, dir, options, seen, torn != ""); err != nil {
+			return nil, blame(torn, err)
 		}
 		options.ReadOnly = false
 	}
+	disk, room := options.FS, newRoomFS(options.FS, logger)
+	options.FS = room
 	db, err := openLocked(ctx, dir, options)
 	if err != nil {
 		return nil, err
 	}
-	w, err := openWitness(options.FS, dir)
-	if err == nil && options.FS == vfs.Default {
+	w, err := openWitness(disk, dir)
+	if err == nil && disk == vfs.Default {
 		err = os.Chmod(dir, 0o700) // the log is nobody else's to read
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &engine{db: db, witness: w}, nil
+	return &engine{db: db, room: room, witness: w}, nil
 }
 
-func checkEnd(ctx context.Context, dir string, options pebble.Options, seen uint64) error {
+// check sees that the log ends where it was seen to end and, if all of it is to
+// be looked at, that nothing is missing in it.
+func check(ctx context.Context, dir string, options pebble.Options, seen uint64, all bool) error {
 	db, err := openLocked(ctx, dir, options)
 	if err != nil {
 		return err
@@ -97,10 +125,13 @@ func checkEnd(ctx context.Context, dir string, options pebble.Options, seen uint
 		return errors.Join(err, db.Close())
 	}
 	end, _, err := view.tail()
-	view.close()
+	if err == nil && all {
+		err = checkWhole(view, end)
+	}
 	if err == nil {
 		err = contradicts(seen, end)
 	}
+	view.close()
 	return errors.Join(err, db.Close())
 }
 
@@ -159,6 +190,7 @@ const flushTime = 10 * time.Second
 // no log to replay. Where it cannot nothing is lost: what was acknowledged is
 // in the log already.
 func (e *engine) close() error {
+	close(e.room.ending)
 	flushed, err := e.db.AsyncFlush()
 	if err == nil {
 		late := time.NewTimer(flushTime)
@@ -215,6 +247,9 @@ func (l engineLog) Errorf(format string, args ...any) {
 // crash is the path that is tested.
 func (l engineLog) Fatalf(format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
+	if strings.Contains(message, syscall.ENOSPC.Error()) {
+		message += "; free some space there and start again: whatever was acknowledged is safe"
+	}
 	l.logger.Error("engine", "fatal", message)
 	panic("event store engine: " + message)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 
 // beNode serves until the process is killed, or its parent is gone.
 func beNode(dir string) {
-	n, err := Open(context.Background(), Options{Dir: dir, Listen: "127.0.0.1:0"})
+	n, err := Open(context.Background(), Options{Dir: dir, Listen: "127.0.0.1:0", FS: childDisk(), Logger: slog.Default()})
 	if err != nil {
 		fmt.Println("error:", err)
 		os.Exit(1)
@@ -82,11 +83,13 @@ func drainRung(j *journal) {
 	}
 }
 
+// startChild starts a node in a process of its own. Once it has ended, its
+// Stderr can be printed.
 func startChild(t *testing.T, dir string) (*exec.Cmd, *esdb.Client) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childFolder+"="+dir)
-	child.Stderr = os.Stderr
+	child.Stderr = &strings.Builder{}
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -102,10 +105,13 @@ func startChild(t *testing.T, dir string) (*exec.Cmd, *esdb.Client) {
 		_ = child.Process.Kill()
 		_ = child.Wait()
 		_ = in.Close()
+		if t.Failed() {
+			t.Logf("the child said\n%.5000s", child.Stderr)
+		}
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "esdb://") {
-		t.Fatalf("the child said %q, %v", line, err)
+		t.Fatalf("the child said %q, %v\n%s", line, err, child.Stderr)
 	}
 	config, err := esdb.ParseConnectionString(strings.TrimSpace(line))
 	if err != nil {

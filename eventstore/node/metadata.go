@@ -19,6 +19,8 @@ const (
 	keyMaxCount       = "$maxCount"
 	keyMaxAge         = "$maxAge"
 	keyTruncateBefore = "$tb"
+	keyCacheControl   = "$cacheControl"
+	keyTemporary      = "$tmp"
 
 	// softDeleted as $tb hides every event a stream has or ever will have.
 	softDeleted = math.MaxInt64
@@ -44,10 +46,19 @@ type retention struct {
 // metastreamRetention is fixed for all metastreams: only the newest counts.
 var metastreamRetention = retention{maxCount: 1}
 
-// parseRetention reads a metadata event. What is not understood hides nothing.
-func parseRetention(data []byte) retention {
-	fields := metadataFields(data)
+// parseRetention reads a metadata event. As on the original server one that is
+// not marked as JSON, or has one value of the wrong kind, hides nothing at all.
+func parseRetention(rec *record) retention {
+	fields := metadataFields(rec.data)
 	var m retention
+	if !rec.json {
+		return m
+	}
+	for key, value := range fields {
+		if !understood(key, value) {
+			return m
+		}
+	}
 	if n := positive(fields[keyMaxCount]); n > 0 {
 		m.maxCount = n
 	}
@@ -58,6 +69,21 @@ func parseRetention(data []byte) retention {
 		m.truncateBefore = n
 	}
 	return m
+}
+
+// understood tells whether a value of metadata is of the kind that its key
+// takes. Other keys than the server's own take any.
+func understood(key string, value json.RawMessage) bool {
+	switch key {
+	case keyMaxCount, keyMaxAge, keyTruncateBefore, keyCacheControl:
+		_, err := strconv.ParseInt(string(value), 10, 64)
+		return err == nil
+	case keyTemporary:
+		return string(value) == "true" || string(value) == "false"
+	case keyACL:
+		return understoodACL(value)
+	}
+	return true
 }
 
 // metadataFields is nil unless data is one JSON object. It is read into a map
@@ -115,8 +141,8 @@ type head struct {
 func (h *head) softDeleted() bool { return h.retention.truncateBefore == softDeleted }
 
 // describe takes over a newly written metadata event.
-func (h *head) describe(data []byte) {
-	h.described, h.metadata, h.retention = true, data, parseRetention(data)
+func (h *head) describe(rec *record) {
+	h.described, h.metadata, h.retention = true, rec.data, parseRetention(rec)
 }
 
 // first is the lowest revision that count and truncation let a reader see.
@@ -164,7 +190,7 @@ func (r *reader) head(stream string) (head, error) {
 	if err != nil {
 		return head{}, err
 	}
-	h.describe(rec.data)
+	h.describe(&rec)
 	return h, nil
 }
 

@@ -186,6 +186,23 @@ func TestPersistentNack(t *testing.T) {
 	}
 }
 
+// TestPersistentParkedCount counts what is parked as soon as anybody can see it.
+func TestPersistentParkedCount(t *testing.T) {
+	c := connect(t, openNode(t, Options{}))
+	createGroup(t, c, "s", "g", esdb.Start{}, settings())
+	m := joinGroup(t, c, "s", "g", 10)
+	parked := watch(t, c, parkedStream("s::g"))
+	for i := range 50 {
+		name := fmt.Sprint("e", i)
+		mustAppend(t, c, "s", name)
+		m.refuse(name, esdb.NackActionPark)
+		parked()
+		if got := infoOf(t, c, "s", "g").Stats.ParkedMessagesCount; got != int64(i+1) {
+			t.Fatalf("%d events count as parked, want %d", got, i+1)
+		}
+	}
+}
+
 // TestPersistentReplay gives parked events out again, up to a revision and
 // then all, and keeps them until they are settled.
 func TestPersistentReplay(t *testing.T) {

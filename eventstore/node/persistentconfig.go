@@ -130,8 +130,6 @@ func (e *groupEntry) fromEnd() bool {
 // checkStart refuses strategies and names that the node does not serve.
 func (e *groupEntry) checkStart() error {
 	switch {
-	case e.Stream == "":
-		return refusal("Bad stream name.")
 	case e.NamedConsumerStrategy != strategyRoundRobin && e.NamedConsumerStrategy != strategySingle:
 		return refusal(fmt.Sprintf("Consumer strategy %s does not exist. There are %s and %s.",
 			e.NamedConsumerStrategy, strategyRoundRobin, strategySingle))

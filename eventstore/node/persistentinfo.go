@@ -82,6 +82,7 @@ func (g *openGroup) info() *persistent.SubscriptionInfo {
 	}
 	if !g.do(func() {
 		if g.fault == nil {
+			g.countParked()
 			g.describe(info)
 		}
 	}) {
@@ -90,16 +91,18 @@ func (g *openGroup) info() *persistent.SubscriptionInfo {
 	return info
 }
 
+// countParked takes over what is parked already, although whoever wrote it has
+// not said so yet: it counts once others can see it.
+func (g *openGroup) countParked() {
+	if first, end, err := g.parkedRange(g.entry.key()); err == nil {
+		g.state.FoundParked(first, end)
+	}
+}
+
 // describe adds what changes all the time.
 func (g *openGroup) describe(info *persistent.SubscriptionInfo) {
 	s := g.state.Stats()
-	info.Status = "Behind"
-	if g.supply.live {
-		info.Status = "Live"
-	}
-	if s.Replaying {
-		info.Status += ", ReplayingParkedMessages"
-	}
+	info.Status = groupStatus(g.supply.live, s.Replaying)
 	info.LastCheckpointedEventPosition = g.saved
 	if g.reach != competing.Nowhere {
 		info.LastKnownEventPosition = g.entry.place(g.reach)
@@ -127,6 +130,20 @@ func (g *openGroup) describe(info *persistent.SubscriptionInfo) {
 			AvailableSlots: int32(c.Slots - c.Held), InFlightMessages: int32(c.Held),
 		})
 	}
+}
+
+// groupStatus is in the words and the order of the original server.
+func groupStatus(live, replaying bool) string {
+	const behind, replay, latest = "Behind", "ReplayingParkedMessages", "Live"
+	switch {
+	case live && replaying:
+		return replay + ", " + latest
+	case live:
+		return latest
+	case replaying:
+		return behind + ", " + replay
+	}
+	return behind
 }
 
 func rate(count uint64, took time.Duration) int32 {

@@ -63,13 +63,25 @@ func newEntry(group string, s wireSettings, strategy string) groupEntry {
 	}
 }
 
+// checkSource refuses names under which there is no stream to have a group of.
+func checkSource(stream string) error {
+	switch stream {
+	case "":
+		return refusal("Bad stream name.")
+	case streamAll:
+		return refusal("Persistent subscriptions to $all are only supported over gRPC through gRPC clients")
+	}
+	return nil
+}
+
 // fromRevision makes the entry one of a stream. The greatest number means the
 // end.
 func (e *groupEntry) fromRevision(ctx context.Context, id *shared.StreamIdentifier, revision uint64) error {
 	e.Stream = string(id.GetStreamName())
+	if err := checkSource(e.Stream); err != nil {
+		return err
+	}
 	switch {
-	case e.ofAll():
-		return refusal("Persistent subscriptions to $all are only supported over gRPC through gRPC clients")
 	case revision == math.MaxUint64:
 		e.StartPosition = "-1"
 	case revision >= math.MaxInt64:
@@ -211,7 +223,13 @@ func (s persistentService) Delete(ctx context.Context, req *persistent.DeleteReq
 	if err != nil {
 		return nil, err
 	}
-	if err := s.groups.remove(stream, o.GetGroupName()); err != nil {
+	if id := o.GetStreamIdentifier(); id != nil {
+		err = checkSource(string(id.GetStreamName()))
+	}
+	if err == nil {
+		err = s.groups.remove(stream, o.GetGroupName())
+	}
+	if err != nil {
 		return nil, s.failGroup(ctx, stream, o.GetGroupName(), err)
 	}
 	return &persistent.DeleteResp{}, nil

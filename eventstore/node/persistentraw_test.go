@@ -3,6 +3,8 @@
 package node
 
 import (
+	"errors"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -233,6 +235,44 @@ func TestPersistentOlderClient(t *testing.T) {
 	}
 }
 
+// TestPersistentAllByName deletes a group of $all as if that were a stream.
+func TestPersistentAllByName(t *testing.T) {
+	n := openNode(t, Options{})
+	stub := groupStub(t, n)
+	if _, err := stub.Create(timeout(t), &persistent.CreateReq{Options: allGroup(0, 0, nil)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"$all", ""} {
+		var trailers metadata.MD
+		_, err := stub.Delete(timeout(t), &persistent.DeleteReq{Options: &persistent.DeleteReq_Options{
+			StreamOption: &persistent.DeleteReq_Options_StreamIdentifier{StreamIdentifier: identifier(name)}, GroupName: "g",
+		}}, grpc.Trailer(&trailers))
+		if status.Code(err) != codes.Internal || len(trailers.Get("reason")) != 1 {
+			t.Errorf("%q: %v, %v", name, err, trailers)
+		}
+	}
+	if _, err := stub.GetInfo(timeout(t), &persistent.GetInfoReq{Options: &persistent.GetInfoReq_Options{
+		StreamOption: &persistent.GetInfoReq_Options_All{}, GroupName: "g",
+	}}); err != nil {
+		t.Errorf("the group is gone: %v", err)
+	}
+}
+
+// TestGroupStatus names the states as clients show them.
+func TestGroupStatus(t *testing.T) {
+	for _, tc := range []struct {
+		live, replaying bool
+		want            string
+	}{
+		{false, false, "Behind"}, {true, false, "Live"},
+		{false, true, "Behind, ReplayingParkedMessages"}, {true, true, "ReplayingParkedMessages, Live"},
+	} {
+		if got := groupStatus(tc.live, tc.replaying); got != tc.want {
+			t.Errorf("live %t, replaying %t: %q, want %q", tc.live, tc.replaying, got, tc.want)
+		}
+	}
+}
+
 // TestPersistentNonsense sends what no client should.
 func TestPersistentNonsense(t *testing.T) {
 	n := openNode(t, Options{})
@@ -251,6 +291,14 @@ func TestPersistentNonsense(t *testing.T) {
 		if _, err := openRaw(t, n, o).Recv(); status.Code(err) != codes.Unknown {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	silent, err := groupStub(t, n).Read(timeout(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = silent.CloseSend()
+	if _, err := silent.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("nothing at all: %v", err)
 	}
 	wrong := []*shared.UUID{{Value: &shared.UUID_String_{String_: "x"}}}
 	for name, req := range map[string]*persistent.ReadReq{

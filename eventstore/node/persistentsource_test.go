@@ -175,6 +175,9 @@ func TestPersistentSlowConsumer(t *testing.T) {
 		if slots := conn.InFlightMessages + conn.AvailableSlots; slots != 5 && slots != 10 {
 			t.Errorf("a connection has %d slots", slots)
 		}
+		if conn.Username != "system" {
+			t.Errorf("a connection is of %q", conn.Username)
+		}
 	}
 	giveUp()
 	receive(40)

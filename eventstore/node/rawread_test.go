@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strings"
@@ -147,7 +148,7 @@ func TestMalformedReads(t *testing.T) {
 	}{
 		{"nothing", &streams.ReadReq{}, codes.InvalidArgument},
 		{"no form of ids", readOptions(func(o *options) { o.UuidOption = nil }), codes.InvalidArgument},
-		{"an empty form of ids", readOptions(func(o *options) { o.UuidOption.Content = nil }), codes.InvalidArgument},
+		{"an empty form of ids", readOptions(func(o *options) { o.UuidOption.Content = nil }), codes.OK},
 		{"no stream", readOptions(func(o *options) { o.StreamOption = nil }), codes.InvalidArgument},
 		{"no count", readOptions(func(o *options) { o.CountOption = nil }), codes.InvalidArgument},
 		{"no word on filters", readOptions(func(o *options) { o.FilterOption = nil }), codes.InvalidArgument},
@@ -172,6 +173,62 @@ func TestMalformedReads(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			if all, st := rawReadStatus(t, s, tc.req); st.Code() != tc.code {
 				t.Errorf("got %v %v, want %v", all, st, tc.code)
+			}
+		})
+	}
+}
+
+// TestStreamEdges checks what newer clients are told about where a stream
+// begins and ends, in the words of the original server: that it begins further
+// on only when a page of 32 holds nothing, and always where it ends.
+func TestStreamEdges(t *testing.T) {
+	n := openNode(t, Options{})
+	c, s := connect(t, n), stub(t, n)
+	for i := range 7 {
+		mustAppend(t, c, "s", numbered("e", i*10, 10)...)
+	}
+	mustAppend(t, c, "old", "a", "b")
+	setMetadata(t, c, "s", `{"$tb":50}`)
+	setMetadata(t, c, "old", `{"$tb":9}`)
+	type options = streams.ReadReq_Options
+	limit := func(n uint64) func(*options) {
+		return func(o *options) { o.CountOption = &streams.ReadReq_Options_Count{Count: n} }
+	}
+	newer := func(o *options) { o.ControlOption = &streams.ReadReq_Options_ControlOption{Compatibility: 1} }
+	for _, tc := range []struct {
+		name   string
+		change []func(*options)
+		want   string
+	}{
+		{"an older client", []func(*options){limit(2)}, "e50 e51"},
+		{"hidden for a page and more", []func(*options){newer, limit(100)}, "first=50 " + strings.Join(numbered("e", 50, 20), " ") + " last=69"},
+		{"hidden for less than a page", []func(*options){newer, fromRevision(19), limit(50)}, strings.Join(numbered("e", 50, 20), " ") + " last=69"},
+		{"hidden for as many as asked for", []func(*options){newer, fromRevision(48), limit(2)}, "first=50 e50 e51 last=69"},
+		{"a part", []func(*options){newer, fromRevision(60), limit(2)}, "e60 e61 last=69"},
+		{"after the end", []func(*options){newer, fromRevision(70)}, "last=69"},
+		{"far after the end", []func(*options){newer, fromRevision(100)}, "first=70 last=69"},
+		{"backwards", []func(*options){newer, backwards, fromRevision(51), limit(9)}, "e51 e50 last=69"},
+		{"all hidden", []func(*options){newer, ofStream("old")}, "first=2 last=1"},
+		{"all hidden, backwards", []func(*options){newer, ofStream("old"), backwards, fromRevision(1)}, "last=1"},
+		{"none there", []func(*options){newer, ofStream("none")}, "not found"},
+		{"$all", []func(*options){newer, func(o *options) { o.StreamOption = readOptions().GetOptions().GetStreamOption() }, limit(1)}, "e0"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var words []string
+			for _, m := range rawRead(t, s, readOptions(append([]func(*options){ofStream("s")}, tc.change...)...)) {
+				switch v := m.GetContent().(type) {
+				case *streams.ReadResp_FirstStreamPosition:
+					words = append(words, fmt.Sprint("first=", v.FirstStreamPosition))
+				case *streams.ReadResp_LastStreamPosition:
+					words = append(words, fmt.Sprint("last=", v.LastStreamPosition))
+				case *streams.ReadResp_StreamNotFound_:
+					words = append(words, "not found")
+				default:
+					words = append(words, dataOf([]*streams.ReadResp{m}))
+				}
+			}
+			if got := strings.Join(words, " "); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})
 	}

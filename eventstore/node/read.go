@@ -25,6 +25,7 @@ type readRequest struct {
 	count     uint64
 	resolve   bool
 	stringIDs bool
+	edges     bool    // newer clients are told where a stream begins and ends
 	filter    *filter // nil for none
 }
 
@@ -54,14 +55,12 @@ func (s streamService) parseRead(ctx context.Context, o *streams.ReadReq_Options
 		Node:      s.Node,
 		backwards: o.GetReadDirection() == streams.ReadReq_Options_Backwards,
 		resolve:   o.GetResolveLinks(),
+		edges:     o.GetControlOption().GetCompatibility() >= 1,
 	}
-	switch o.GetUuidOption().GetContent().(type) {
-	case *streams.ReadReq_Options_UUIDOption_Structured:
-	case *streams.ReadReq_Options_UUIDOption_String_:
-		r.stringIDs = true
-	default:
+	if o.GetUuidOption() == nil {
 		return nil, failInvalid(ctx, "The form of ids is not set.")
 	}
+	_, r.stringIDs = o.GetUuidOption().GetContent().(*streams.ReadReq_Options_UUIDOption_String_)
 	if err := r.parseCount(ctx, o); err != nil {
 		return nil, err
 	}
@@ -185,38 +184,84 @@ func (r *readRequest) readStream() error {
 			StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte(r.stream)},
 		}}})
 	}
-	cursor := streamCursor{stream: r.stream, next: r.from, backwards: r.backwards}
-	first := h.first()
-	if !r.backwards {
-		cursor.next = max(r.from, first)
-	} else if r.end || r.from > uint64(h.last) {
-		cursor.next = uint64(h.last)
-	}
-	for left := r.count; left > 0; {
-		page, err := cursor.page(view, int(min(left, pageRecords)))
+	from, first := r.from, h.first()
+	if page := min(r.count, edgePage); r.edges && !r.backwards && from+page-1 < first {
+		// The original server read a page, found nothing, and says so.
+		from = first
+		view.close()
+		if err := r.sendFirst(first); err != nil {
+			return err
+		}
+		again, err := r.engine.read(limit)
 		if err != nil {
 			return r.failInside(ctx, err)
 		}
-		visible, below := r.visible(&h, page, first)
-		events, err := r.resolveAll(view, visible[:min(uint64(len(visible)), left)])
+		view = again
+	}
+	sent, err := r.streamPages(view, limit, from, &h)
+	if err != nil {
+		return err
+	}
+	return r.sendEdges(sent > 0 || from == uint64(h.last+1), &h)
+}
+
+// streamPages sends a stream page by page, and closes view.
+func (r *readRequest) streamPages(view *reader, limit, from uint64, h *head) (sent uint64, err error) {
+	ctx, first := r.out.Context(), h.first()
+	defer func() { view.close() }()
+	cursor := streamCursor{stream: r.stream, next: max(from, first), backwards: r.backwards}
+	if r.backwards {
+		cursor.next = from
+		if r.end || from > uint64(h.last) {
+			cursor.next = uint64(h.last)
+		}
+	}
+	for sent < r.count {
+		page, err := cursor.page(view, int(min(r.count-sent, pageRecords)))
 		if err != nil {
-			return r.failInside(ctx, err)
+			return sent, r.failInside(ctx, err)
+		}
+		visible, below := r.visible(h, page, first)
+		events, err := r.resolveAll(view, visible[:min(uint64(len(visible)), r.count-sent)])
+		if err != nil {
+			return sent, r.failInside(ctx, err)
 		}
 		view.close()
 		if err := r.send(events...); err != nil {
-			return err
+			return sent, err
 		}
-		left -= uint64(len(events))
+		sent += uint64(len(events))
 		if len(page) == 0 || below || cursor.ended || !r.backwards && cursor.next > uint64(h.last) {
-			return nil
+			return sent, nil
 		}
 		next, err := r.engine.read(limit)
 		if err != nil {
-			return r.failInside(ctx, err)
+			return sent, r.failInside(ctx, err)
 		}
 		view = next
 	}
-	return nil
+	return sent, nil
+}
+
+// edgePage is how many events the original server reads at once.
+const edgePage = 32
+
+// sendEdges tells newer clients where the stream ends, and where it would go
+// on if nothing of it was found.
+func (r *readRequest) sendEdges(found bool, h *head) error {
+	if !r.edges {
+		return nil
+	}
+	if !found && !r.backwards {
+		if err := r.sendFirst(uint64(h.last + 1)); err != nil {
+			return err
+		}
+	}
+	return r.out.Send(&streams.ReadResp{Content: &streams.ReadResp_LastStreamPosition{LastStreamPosition: uint64(h.last)}})
+}
+
+func (r *readRequest) sendFirst(revision uint64) error {
+	return r.out.Send(&streams.ReadResp{Content: &streams.ReadResp_FirstStreamPosition{FirstStreamPosition: revision}})
 }
 
 // visible drops what the stream's metadata hides; below tells that everything

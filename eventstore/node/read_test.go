@@ -250,6 +250,17 @@ func TestMetadataHides(t *testing.T) {
 		{`{"$maxCount":2`, "a b c d e f"},
 		{`[2]`, "a b c d e f"},
 		{`null`, "a b c d e f"},
+		// One value of the wrong kind, and the rest counts for nothing either.
+		{`{"$maxCount":2,"$tb":"4"}`, "a b c d e f"},
+		{`{"$maxCount":2,"$tb":null}`, "a b c d e f"},
+		{`{"$maxCount":2,"$maxAge":9223372036854775808}`, "a b c d e f"},
+		{`{"$maxCount":2,"$cacheControl":1.5}`, "a b c d e f"},
+		{`{"$maxCount":2,"$tmp":1}`, "a b c d e f"},
+		{`{"$maxCount":2,"$acl":null}`, "a b c d e f"},
+		{`{"$maxCount":2,"$acl":{"$r":5}}`, "a b c d e f"},
+		{`{"$maxCount":2,"$acl":{"$r":["a",null]}}`, "a b c d e f"},
+		{`{"$maxCount":2,"$acl":{"$x":"a"}}`, "a b c d e f"},
+		{`{"$maxCount":2,"$tb":-1,"$cacheControl":9,"$tmp":true,"$acl":{"$r":"a","$w":["a","b"]},"own":{"$tb":null}}`, "e f"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.metadata, func(t *testing.T) {
@@ -277,6 +288,27 @@ func TestMetadataHides(t *testing.T) {
 				t.Errorf("$all has %d events", got)
 			}
 		})
+	}
+}
+
+// TestMetadataOfAnotherContentType checks that only metadata that is marked as
+// JSON hides anything.
+func TestMetadataOfAnotherContentType(t *testing.T) {
+	c := connect(t, openNode(t, Options{}))
+	mustAppend(t, c, "s", "a", "b", "c")
+	for _, tc := range []struct {
+		contentType esdb.ContentType
+		want        string
+	}{{esdb.ContentTypeBinary, "a b c"}, {esdb.ContentTypeJson, "c"}} {
+		_, err := c.AppendToStream(timeout(t), "$$s", esdb.AppendToStreamOptions{}, esdb.EventData{
+			EventType: "$metadata", ContentType: tc.contentType, Data: []byte(`{"$maxCount":1}`),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readNames(t, c, "s", forwardsFrom(esdb.Start{}), 100); got != tc.want {
+			t.Errorf("content type %d: %q, want %q", tc.contentType, got, tc.want)
+		}
 	}
 }
 

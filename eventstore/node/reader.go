@@ -41,7 +41,7 @@ func (r *reader) close() {
 // says so; nil when the iterator has merely come to its end.
 func (r *reader) damaged() error {
 	if err := r.it.Error(); err != nil {
-		return fmt.Errorf("%w: %w", errCorrupt, err)
+		return damage(err)
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func (r *reader) current() (record, error) {
 	}
 	value, err := r.it.ValueAndErr()
 	if err != nil {
-		return record{}, fmt.Errorf("%w: %w", errCorrupt, err)
+		return record{}, damage(err)
 	}
 	return decodeRecord(binary.BigEndian.Uint64(key[1:]), append([]byte(nil), value...))
 }
@@ -96,7 +96,7 @@ func (r *reader) entryHere(prefix []byte) (entry, bool, error) {
 	}
 	value, err := r.it.ValueAndErr()
 	if err != nil {
-		return entry{}, false, fmt.Errorf("%w: %w", errCorrupt, err)
+		return entry{}, false, damage(err)
 	}
 	e, err := decodeEntry(prefix, key, value)
 	return e, err == nil, err

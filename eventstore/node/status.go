@@ -49,9 +49,10 @@ func failDeleted(ctx context.Context, stream string) error {
 		trailerException, "stream-deleted", trailerStream, stream)
 }
 
+// failWrongExpected refuses a deletion; an append is answered otherwise.
 func failWrongExpected(ctx context.Context, stream string, want expected, actual int64) error {
 	return fail(ctx, codes.FailedPrecondition,
-		fmt.Sprintf("Append failed due to WrongExpectedVersion. Stream: %s, Expected version: %d, Actual version: %d", printable(stream), want, actual),
+		fmt.Sprintf("Delete failed due to WrongExpectedVersion. Stream: %s, Expected version: %d, Actual version: %d", printable(stream), want, actual),
 		trailerException, "wrong-expected-version", trailerStream, stream,
 		"expected-version", strconv.FormatInt(int64(want), 10), "actual-version", strconv.FormatInt(actual, 10))
 }

@@ -73,18 +73,18 @@ func (u *user) derive(password string) ([]byte, error) {
 
 // UserLine makes a line for the users file, with the password only as a hash.
 func UserLine(name string, role Role, password string) (string, error) {
+	switch {
+	case len([]rune(password)) < leastPassword:
+		return "", fmt.Errorf("the password has fewer than %d characters; take a longer one, for instance from openssl rand -base64 24", leastPassword)
+	case len(password) > mostPassword:
+		return "", fmt.Errorf("the password has more than %d bytes", mostPassword)
+	}
 	return userLine(name, role, password, hashRounds)
 }
 
 func userLine(name string, role Role, password string, rounds int) (string, error) {
 	if err := checkUser(name, role); err != nil {
 		return "", err
-	}
-	switch {
-	case len([]rune(password)) < leastPassword:
-		return "", fmt.Errorf("the password has fewer than %d characters; take a longer one, for instance from openssl rand -base64 24", leastPassword)
-	case len(password) > mostPassword:
-		return "", fmt.Errorf("the password has more than %d bytes", mostPassword)
 	}
 	u := user{salt: make([]byte, saltBytes), rounds: rounds}
 	rand.Read(u.salt)

@@ -13,9 +13,14 @@ func passwordOf(name string) string { return "the password of " + name + ": %/?#
 // writeUsers makes a users file, hashed as cheaply as a node still takes it.
 func writeUsers(t testing.TB, users map[string]Role) string {
 	t.Helper()
+	return writeUsersWith(t, users, passwordOf)
+}
+
+func writeUsersWith(t testing.TB, users map[string]Role, password func(name string) string) string {
+	t.Helper()
 	text := "# who may call\n\n"
 	for name, role := range users {
-		line, err := userLine(name, role, passwordOf(name), leastRounds)
+		line, err := userLine(name, role, password(name), leastRounds)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -65,13 +65,15 @@ func (w *witness) saw(end uint64) error {
 	return err
 }
 
+// errEndLost is returned for a log that was longer.
+var errEndLost = fmt.Errorf("%w: its end is lost", errCorrupt)
+
 // contradicts tells whether the log ends before what was once on disk.
 func contradicts(seen, end uint64) error {
 	if seen <= end {
 		return nil
 	}
-	return fmt.Errorf("%w: the log ends at position %d, but was on disk up to %d: its end is damaged; "+
-		"restore a backup, or delete the file %s to go on without those events", errCorrupt, end, seen, witnessName)
+	return fmt.Errorf("%w: the log ends at position %d, but was on disk up to %d", errEndLost, end, seen)
 }
 
 func (w *witness) close() error {

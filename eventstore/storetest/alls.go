@@ -19,7 +19,7 @@ var allCases = []Case{
 	{Number: "6.4", Name: "what $all shows", check: checkAllShows,
 		Rule: "$all shows metadata, deletions and what is deleted or truncated in its stream, until the server scavenges."},
 	{Number: "6.5", Name: "reading $all with a filter", check: checkAllFilter,
-		Rule: "A read of $all takes a filter: prefixes or a regular expression, found anywhere, on the stream's name or the event's type; the count is of what fits."},
+		Rule: "A read of $all takes a filter: prefixes or a regular expression, found anywhere, on the stream's name or the event's type, of both the expression; the count is of what fits."},
 	{Number: "6.6", Name: "following $all with a filter", check: checkFollowFilter,
 		Rule: "A subscription to $all takes the same filters, whatever the search window."},
 }
@@ -132,6 +132,8 @@ func checkAllFilter(r *room) {
 	r.same("prefixes of types", strings.Join(names, " "), "a d a2")
 	names, _ = r.filteredNames(begin, end, &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Regex: "^storetest-[bc]$"}, everything)
 	r.same("an expression on types", strings.Join(names, " "), "b c")
+	names, _ = r.filteredNames(begin, end, &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Regex: "^storetest-[bc]$", Prefixes: []string{"storetest-a"}}, everything)
+	r.same("an expression and a prefix", strings.Join(names, " "), "b c")
 	_, n := r.filteredNames(begin, end, list[0].filter, 3)
 	r.same("three of a prefix", n, 3)
 }

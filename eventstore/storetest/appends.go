@@ -11,6 +11,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	streamspb "github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
+	"google.golang.org/grpc/metadata"
 )
 
 var appendCases = []Case{
@@ -31,11 +32,13 @@ var appendCases = []Case{
 	{Number: "1.8", Name: "the size limit", check: checkAppendSize,
 		Rule: "An append of 1 MiB is taken. One of more is refused with maximum-append-size-exceeded and the limit, and nothing of it is written. (A server with another MaxAppendSize fails this case knowingly.)"},
 	{Number: "1.9", Name: "malformed events", check: checkMalformed,
-		Rule: "An event without id, type or content type, and an append without an expected revision, is refused, and nothing of its batch is written."},
+		Rule: "An event without id, type or content type, and an append without a stream's name or an expected revision, or with events before these, is refused, and nothing of its batch is written."},
 	{Number: "1.10", Name: "forms of ids", check: checkForms,
 		Rule: "Ids are taken as text and as two numbers, and given in the form that the reader asks for."},
 	{Number: "1.11", Name: "one id more than once", check: checkSameID,
 		Rule: "One id may stand twice in a batch, and in several streams: each is an event."},
+	{Number: "1.12", Name: "asking for the leader", check: checkLeader,
+		Rule: "Who asks that the leader answers, with the header requires-leader, is served by it as anybody is: appends, reads and subscriptions."},
 }
 
 func checkVersion(r *room) {
@@ -234,6 +237,16 @@ func checkMalformed(r *room) {
 	}
 	_, _, err := r.rawAppend(appendTo(s), r.proposal("good"))
 	r.same("no expected revision", codeOf(err), "InvalidArgument")
+	_, _, err = r.rawAppend(expecting("", -2), r.proposal("good"))
+	r.check(err != nil, "no stream's name: expected a refusal, seen none")
+	call, err := r.Server.streams.Append(r.ctx)
+	r.must("append", err)
+	early := &streamspb.AppendReq{Content: &streamspb.AppendReq_ProposedMessage_{ProposedMessage: r.proposal("early")}}
+	if err = call.Send(early); err == nil {
+		err = call.Send(&streamspb.AppendReq{Content: &streamspb.AppendReq_Options_{Options: expecting(s, -2)}})
+	}
+	_, refused := call.CloseAndRecv()
+	r.check(err != nil || refused != nil, "an event before the options: expected a refusal, seen none")
 	r.same("the stream afterwards", r.whole(s), "not found")
 }
 
@@ -266,4 +279,15 @@ func checkSameID(r *room) {
 	r.same("in another stream, whatever its revision", r.append(r.stream("c"), esdb.Any{}, "x"), "ok 0")
 	r.same("the first stream", r.whole(a), "x x")
 	r.same("the second", r.whole(b), "x")
+}
+
+func checkLeader(r *room) {
+	s := r.stream("s")
+	r.put(s, "a")
+	r.ctx = metadata.AppendToOutgoingContext(r.ctx, "requires-leader", "true")
+	r.same("appending", r.append(s, esdb.Revision(0), "b"), "ok 1")
+	r.same("reading", r.whole(s), "a b")
+	f := r.follow(s, esdb.SubscribeToStreamOptions{From: esdb.Start{}})
+	defer f.close()
+	r.same("following", f.history(), "a b")
 }

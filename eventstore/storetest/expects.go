@@ -74,7 +74,7 @@ func checkWrongFields(r *room) {
 		expected int64
 		says     string
 	}{
-		{s, -1, "none expected, at 1; of old: -, at 1"},
+		{s, -1, "none expected, at 1; of old: 18446744073709551615, at 1"},
 		{s, 0, "0 expected, at 1; of old: 0, at 1"},
 		{s, 5, "5 expected, at 1; of old: 5, at 1"},
 		{none, 5, "5 expected, none; of old: 5, none"},

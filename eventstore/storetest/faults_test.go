@@ -204,7 +204,22 @@ var bad = []struct {
 	}}},
 	{"swaps neighbours", "1.2 3.6 6.3 7.6", fault{message: swapped}},
 	{"loses one of many", "3.6 6.3", fault{message: nth(99, always, none)}},
-	{"does not take metadata", "4.1 4.2 4.3 4.6 7.4", metadataAs(`{}`)},
+	{"does not take metadata", "4.1 4.2 4.3 4.6 7.4 8.18", metadataAs(`{}`)},
+	{"does not say where a stream ends", "3.8", fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
+		if _, ok := m.GetContent().(*streams.ReadResp_LastStreamPosition); ok {
+			return nil
+		}
+		return one(m)
+	})}},
+	{"mends malformed reads", "3.9", fault{reading: func(o *streams.ReadReq_Options) {
+		if o.GetUuidOption() == nil {
+			o.UuidOption = &streams.ReadReq_Options_UUIDOption{Content: &streams.ReadReq_Options_UUIDOption_Structured{Structured: &shared.Empty{}}}
+		}
+		if o.GetFilterOption() == nil || o.GetStream() != nil {
+			o.FilterOption = &streams.ReadReq_Options_NoFilter{NoFilter: &shared.Empty{}}
+		}
+	}}},
+	{"refuses who asks for the leader", "1.12", fault{unled: true}},
 	{"takes any metadata for a limit", "4.4", metadataAs(`{"$maxCount":1}`)},
 	{"takes deletions for tombstones, and tombstones for deletions", "4.7 4.8 4.9 4.11 4.12 4.13 4.14 7.5", fault{swap: true}},
 	{"does not follow links", "5.1 5.4", fault{reading: func(o *streams.ReadReq_Options) { o.ResolveLinks = false }}},

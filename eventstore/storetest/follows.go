@@ -29,7 +29,7 @@ var followCases = []Case{
 	{Number: "7.8", Name: "ending a subscription", check: checkEnding,
 		Rule: "A subscription that is closed, or whose context ends, ends; others on the same connection go on."},
 	{Number: "7.9", Name: "checkpoints", check: checkCheckpoints,
-		Rule: "Who follows $all with a filter is told how far it was searched, about every so many events as were asked for. Checkpoints only go forwards, never past an event that is still to come; without a filter there are none."},
+		Rule: "Who follows $all with a filter is told how far it was searched, about every so many events as were asked for. Checkpoints only go forwards, never past an event that is still to come; without a filter there are none. To be told of them after no events is refused."},
 	{Number: "7.10", Name: "going on", check: checkGoingOn,
 		Rule: "Who ends a subscription and begins another at the last event received, or at the last checkpoint, gets every later event once."},
 	{Number: "7.11", Name: "the same for everybody", check: checkSameForAll,
@@ -278,6 +278,18 @@ func checkCheckpoints(r *room) {
 		n := r.between(told[i-1], told[i])
 		r.check(n >= window*multiplier/2 && n <= window*multiplier*2, "expected about %d events between two checkpoints, seen %d", window*multiplier, n)
 	}
+	o := readingAll(begin.Commit)
+	o.CountOption = &streamspb.ReadReq_Options_Subscription{Subscription: &streamspb.ReadReq_Options_SubscriptionOptions{}}
+	o.FilterOption = &streamspb.ReadReq_Options_Filter{Filter: &streamspb.ReadReq_Options_FilterOptions{
+		Filter: &streamspb.ReadReq_Options_FilterOptions_StreamIdentifier{
+			StreamIdentifier: &streamspb.ReadReq_Options_FilterOptions_Expression{Prefix: []string{wanted}},
+		},
+		Window: &streamspb.ReadReq_Options_FilterOptions_Max{Max: window},
+	}}
+	call, err := r.Server.streams.Read(r.ctx, &streamspb.ReadReq{Options: o})
+	r.must("subscribe", err)
+	first, err := call.Recv()
+	r.check(err != nil, "checkpoints after no events: expected a refusal, seen %v", first)
 	plain := r.followAll(esdb.SubscribeToAllOptions{From: begin})
 	defer plain.close()
 	plain.told = func(p esdb.Position) { r.fail("expected no checkpoints without a filter, seen %d", p.Commit) }

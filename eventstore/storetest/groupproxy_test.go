@@ -24,6 +24,9 @@ type groupFault struct {
 	again     bool                           // says yes to whoever makes a group twice
 	forgetful bool                           // says that it changed a group, and does not
 	noReplay  bool                           // says that it replays, and does not
+	keeps     bool                           // says that it deleted a group, and does not
+	unfilters bool                           // makes a group of $all anew, without its filter, to change it
+	mute      bool                           // says nothing of why
 	join      func(*persistent.ReadReq) bool // of a consumer's messages; false loses one
 	give      func(*persistent.ReadResp)
 }
@@ -36,10 +39,12 @@ type groupProxy struct {
 }
 
 // pass hands an answer on with its trailers.
-func pass[Req, Resp any](ctx context.Context, req Req, call func(context.Context, Req, ...grpc.CallOption) (Resp, error)) (Resp, error) {
+func pass[Req, Resp any](p *groupProxy, ctx context.Context, req Req, call func(context.Context, Req, ...grpc.CallOption) (Resp, error)) (Resp, error) {
 	var trailers metadata.MD
 	resp, err := call(ctx, req, grpc.Trailer(&trailers))
-	_ = grpc.SetTrailer(ctx, trailers)
+	if !p.mute {
+		_ = grpc.SetTrailer(ctx, trailers)
+	}
 	return resp, err
 }
 
@@ -47,7 +52,7 @@ func (p *groupProxy) Create(ctx context.Context, req *persistent.CreateReq) (*pe
 	if p.create != nil {
 		p.create(req.GetOptions())
 	}
-	resp, err := pass(ctx, req, p.good.Create)
+	resp, err := pass(p, ctx, req, p.good.Create)
 	if p.again && status.Code(err) == codes.AlreadyExists {
 		return &persistent.CreateResp{}, nil
 	}
@@ -58,26 +63,55 @@ func (p *groupProxy) Update(ctx context.Context, req *persistent.UpdateReq) (*pe
 	if p.forgetful {
 		return &persistent.UpdateResp{}, nil
 	}
-	return pass(ctx, req, p.good.Update)
+	if o := req.GetOptions(); p.unfilters && o.GetAll() != nil {
+		return p.recreate(ctx, o)
+	}
+	return pass(p, ctx, req, p.good.Update)
+}
+
+func (p *groupProxy) recreate(ctx context.Context, o *persistent.UpdateReq_Options) (*persistent.UpdateResp, error) {
+	_, err := p.good.Delete(ctx, &persistent.DeleteReq{Options: &persistent.DeleteReq_Options{
+		GroupName: o.GetGroupName(), StreamOption: &persistent.DeleteReq_Options_All{All: &shared.Empty{}},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	at, s := o.GetAll().GetPosition(), o.GetSettings()
+	_, err = p.good.Create(ctx, &persistent.CreateReq{Options: &persistent.CreateReq_Options{
+		GroupName: o.GetGroupName(),
+		StreamOption: &persistent.CreateReq_Options_All{All: &persistent.CreateReq_AllOptions{
+			AllOption: &persistent.CreateReq_AllOptions_Position{
+				Position: &persistent.CreateReq_Position{CommitPosition: at.GetCommitPosition(), PreparePosition: at.GetPreparePosition()},
+			},
+		}},
+		Settings: &persistent.CreateReq_Settings{
+			MaxRetryCount: s.GetMaxRetryCount(), ReadBatchSize: s.GetReadBatchSize(), HistoryBufferSize: s.GetHistoryBufferSize(),
+			MessageTimeout: &persistent.CreateReq_Settings_MessageTimeoutMs{MessageTimeoutMs: 30_000},
+		},
+	}})
+	return &persistent.UpdateResp{}, err
 }
 
 func (p *groupProxy) Delete(ctx context.Context, req *persistent.DeleteReq) (*persistent.DeleteResp, error) {
-	return pass(ctx, req, p.good.Delete)
+	if p.keeps {
+		return &persistent.DeleteResp{}, nil
+	}
+	return pass(p, ctx, req, p.good.Delete)
 }
 
 func (p *groupProxy) GetInfo(ctx context.Context, req *persistent.GetInfoReq) (*persistent.GetInfoResp, error) {
-	return pass(ctx, req, p.good.GetInfo)
+	return pass(p, ctx, req, p.good.GetInfo)
 }
 
 func (p *groupProxy) ReplayParked(ctx context.Context, req *persistent.ReplayParkedReq) (*persistent.ReplayParkedResp, error) {
 	if p.noReplay {
 		return &persistent.ReplayParkedResp{}, nil
 	}
-	return pass(ctx, req, p.good.ReplayParked)
+	return pass(p, ctx, req, p.good.ReplayParked)
 }
 
 func (p *groupProxy) List(ctx context.Context, req *persistent.ListReq) (*persistent.ListResp, error) {
-	return pass(ctx, req, p.good.List)
+	return pass(p, ctx, req, p.good.List)
 }
 
 func (p *groupProxy) Read(consumer persistent.PersistentSubscriptions_ReadServer) error {
@@ -166,7 +200,11 @@ var badGroups = []struct {
 		}
 	}}},
 	{"does not follow links", "8.13 8.14", settled(func(s *persistent.CreateReq_Settings) { s.ResolveLinks = false })},
-	{"changes nothing", "8.15", groupFault{forgetful: true}},
+	{"changes nothing", "8.15 8.17", groupFault{forgetful: true}},
+	{"says nothing of why", "8.16", groupFault{mute: true}},
+	{"begins an older client's group at the start", "8.17", settled(func(s *persistent.CreateReq_Settings) { s.Revision = 0 })}, //lint:ignore SA1019 older clients send it
+	{"deletes nothing", "8.19", groupFault{keeps: true}},
+	{"forgets a filter", "8.20", groupFault{unfilters: true}},
 }
 
 // Also each rule of persistent subscriptions is noticed when it is broken.
@@ -180,6 +218,9 @@ func TestBadGroupsAreNoticed(t *testing.T) {
 	}
 	noticed := " "
 	for _, b := range badGroups {
+		noticed += b.cases + " "
+	}
+	for _, b := range bad {
 		noticed += b.cases + " "
 	}
 	for _, c := range storetest.Cases() {

@@ -20,7 +20,7 @@ var keepCases = []Case{
 	{Number: "4.3", Name: "$maxAge", check: checkMaxAge,
 		Rule: "With $maxAge a stream stops showing events once they are so many seconds old, without anybody writing to it."},
 	{Number: "4.4", Name: "metadata that says nothing", check: checkNonsense,
-		Rule: "Values that mean nothing, and metadata that is not JSON, hide nothing."},
+		Rule: "Values that mean nothing hide nothing; nor does metadata that is not JSON, is not marked as JSON, or has one value of the wrong kind."},
 	{Number: "4.5", Name: "the newest metadata", check: checkMetastream,
 		Rule: "Of a stream's metadata only the newest is shown, whichever way it is read; its revisions go on, and can be expected as those of any stream."},
 	{Number: "4.6", Name: "metadata through the client", check: checkClientMetadata,
@@ -30,7 +30,7 @@ var keepCases = []Case{
 	{Number: "4.8", Name: "beginning again", check: checkRecreate,
 		Rule: "A deleted stream can be written again, by whoever expects nothing, its last revision or whatever it is. Revisions go on, and what was deleted stays hidden."},
 	{Number: "4.9", Name: "metadata and deleting", check: checkDeletedMetadata,
-		Rule: "Deleting replaces the metadata. Writing again keeps what was set since, with the first new revision as $tb."},
+		Rule: "Deleting replaces the metadata. Writing again keeps what was set since, with the first new revision as $tb; writing metadata alone brings the stream back, empty."},
 	{Number: "4.10", Name: "deleting where it is not as expected", check: checkDeleteWrong,
 		Rule: "Deleting a stream that is not as expected, or was never written, is refused with wrong-expected-version, the stream, what was expected and what is; nothing is deleted."},
 	{Number: "4.11", Name: "deleting twice", check: checkDeleteTwice,
@@ -40,7 +40,7 @@ var keepCases = []Case{
 	{Number: "4.13", Name: "tombstones", check: checkTombstone,
 		Rule: "A tombstoned stream is gone for good: every read, append, deletion and subscription says that it is deleted, also of its metadata. A stream that never was can be tombstoned."},
 	{Number: "4.14", Name: "a tombstone in $all", check: checkTombstoneInAll,
-		Rule: "A tombstone stands in $all as $streamDeleted with the greatest revision; a refused one leaves the stream as it was."},
+		Rule: "A tombstone stands in $all as $streamDeleted with the greatest revision; one where the stream is not as expected is refused like a deletion, and leaves the stream as it was."},
 }
 
 func checkMaxCount(r *room) {
@@ -109,10 +109,14 @@ func checkNonsense(r *room) {
 	r.put(s, "a", "b", "c")
 	for _, metadata := range []string{
 		`{"$maxCount":0}`, `{"$maxCount":-1}`, `{"$maxAge":0}`, `{"$maxAge":-5}`, `{"$tb":-1}`, `{}`, `not JSON`, `{"maxCount":1,"$MAXCOUNT":1}`,
+		`{"$maxCount":1,"$tb":"2"}`, `{"$maxCount":1,"$maxAge":1.5}`, `{"$maxCount":1,"$tb":null}`,
 	} {
 		r.describe(s, metadata)
 		r.same("with "+metadata, r.whole(s), "a b c")
 	}
+	_, err := r.write("$$"+s, esdb.Any{}, esdb.EventData{EventType: "$metadata", ContentType: esdb.ContentTypeBinary, Data: []byte(`{"$maxCount":1}`)})
+	r.must("set metadata of another content type", err)
+	r.same("with metadata of another content type", r.whole(s), "a b c")
 }
 
 func checkMetastream(r *room) {
@@ -223,6 +227,13 @@ func checkDeletedMetadata(r *room) {
 	r.same("after writing again", r.whole(s), "d")
 	kept := r.metadata(s)
 	r.check(strings.Contains(kept, `"since"`) && strings.Contains(kept, `"$tb":3`), "expected owner and $tb 3, seen %s", kept)
+	r.mustDelete(s)
+	r.describe(s, `{"owner":"again"}`)
+	r.same("described after deleting", r.whole(s), "")
+	kept = r.metadata(s)
+	r.check(strings.Contains(kept, `"again"`) && strings.Contains(kept, `"$tb":4`), "expected owner and $tb 4, seen %s", kept)
+	r.same("expected to exist, described after deleting", r.append(s, esdb.StreamExists{}, "e"), "ok 4")
+	r.same("written after that", r.whole(s), "e")
 }
 
 // metadata is the newest metadata of a stream as text without spaces.
@@ -306,8 +317,14 @@ func checkTombstone(r *room) {
 func checkTombstoneInAll(r *room) {
 	s := r.stream("s")
 	r.put(s, "a", "b")
-	_, err := r.client.TombstoneStream(r.ctx, s, esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Revision(0)})
+	var trailers metadata.MD
+	_, err := r.Server.streams.Tombstone(r.ctx, &streamspb.TombstoneReq{Options: &streamspb.TombstoneReq_Options{
+		StreamIdentifier: identifier(s), ExpectedStreamRevision: &streamspb.TombstoneReq_Options_Revision{Revision: 0},
+	}}, grpc.Trailer(&trailers))
 	r.same("at another revision", codeOf(err), "FailedPrecondition")
+	for key, want := range map[string]string{"exception": "wrong-expected-version", "stream-name": s, "expected-version": "0", "actual-version": "1"} {
+		r.same("at another revision: "+key, trailer(trailers, key), want)
+	}
 	r.same("the stream", r.whole(s), "a b")
 	end, err := r.client.TombstoneStream(r.ctx, s, esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Revision(1)})
 	r.must("tombstone", err)

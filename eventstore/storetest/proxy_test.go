@@ -40,6 +40,7 @@ type fault struct {
 	hidden  bool // says that it has no persistent subscriptions
 	broken  bool // says that it has them, and has not
 	barred  bool // lets nobody write
+	unled   bool // refuses who asks for the leader
 	groups  groupFault
 }
 
@@ -55,7 +56,8 @@ type proxy struct {
 	calls int                  // guarded by mu; reads so far
 	seen  map[string]bool      // guarded by mu; ids of events
 	ends  []context.CancelFunc // guarded by mu; of subscriptions
-	ended chan struct{}        // closed once all were ended
+	open  sync.WaitGroup       // of subscriptions
+	ended chan struct{}        // closed once all have ended
 }
 
 type features struct {
@@ -117,6 +119,9 @@ func (p *proxy) Append(in streams.Streams_AppendServer) error {
 			}
 		}
 	}
+	if err := p.lead(in.Context()); err != nil {
+		return err
+	}
 	var options *streams.AppendReq_Options
 	var events []*proposed
 	for {
@@ -127,9 +132,12 @@ func (p *proxy) Append(in streams.Streams_AppendServer) error {
 		if err != nil {
 			return err
 		}
-		if o := req.GetOptions(); o != nil {
+		switch o := req.GetOptions(); {
+		case o != nil:
 			options = o
-		} else {
+		case options == nil:
+			return status.Error(codes.Unknown, "an event before the options")
+		default:
 			events = append(events, req.GetProposedMessage())
 		}
 	}
@@ -169,6 +177,14 @@ func (p *proxy) Append(in streams.Streams_AppendServer) error {
 	return in.SendAndClose(resp)
 }
 
+// lead refuses those who ask for the leader, where there is none.
+func (p *proxy) lead(ctx context.Context) error {
+	if p.unled && len(metadata.ValueFromIncomingContext(ctx, "requires-leader")) > 0 {
+		return status.Error(codes.NotFound, "no leader")
+	}
+	return nil
+}
+
 func (p *proxy) write(ctx context.Context, o *streams.AppendReq_Options, events []*proposed, trailers *metadata.MD) (*streams.AppendResp, error) {
 	call, err := p.good.Append(ctx, grpc.Trailer(trailers))
 	if err != nil {
@@ -187,12 +203,17 @@ func (p *proxy) write(ctx context.Context, o *streams.AppendReq_Options, events 
 func (p *proxy) Read(req *streams.ReadReq, out streams.Streams_ReadServer) error {
 	ctx, cancel := context.WithCancel(out.Context())
 	defer cancel()
+	if err := p.lead(ctx); err != nil {
+		return err
+	}
 	o := req.GetOptions()
 	p.mu.Lock()
 	p.calls++
 	number := p.calls
 	if o.GetSubscription() != nil && p.endsAll {
 		p.ends = append(p.ends, cancel)
+		p.open.Add(1)
+		defer p.open.Done()
 	}
 	p.mu.Unlock()
 	if p.reading != nil {
@@ -234,7 +255,12 @@ func (p *proxy) end(out streams.Streams_ReadServer, o *streams.ReadReq_Options, 
 		}
 		if p.ends != nil {
 			p.ends = nil
-			close(p.ended)
+			// Not at once: one that has yet to notice would still pass on what
+			// is written from now on.
+			go func() {
+				p.open.Wait()
+				close(p.ended)
+			}()
 		}
 		p.mu.Unlock()
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	streamspb "github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 )
 
 var readCases = []Case{
@@ -23,6 +25,10 @@ var readCases = []Case{
 		Rule: "A stream of many pages is read whole and in order, in both directions, also from its middle."},
 	{Number: "3.7", Name: "positions", check: checkPositions,
 		Rule: "A stream's events say where in $all they lie: there the same events are found, in the same order."},
+	{Number: "3.8", Name: "where a stream begins and ends", check: checkEdges,
+		Rule: "Who asks for it is told the stream's last revision after the events, and where it goes on when nothing of it lies where the read began."},
+	{Number: "3.9", Name: "malformed reads", check: checkMalformedReads,
+		Rule: "A read that does not say what it reads, how much, in which form it wants ids, or whether it has a filter, is refused; so is a filter on a stream, and one that checks nothing."},
 }
 
 func checkMissing(r *room) {
@@ -163,5 +169,66 @@ func checkPositions(r *room) {
 				r.same("its id there", at[0].Event.EventID, e.Event.EventID)
 			}
 		}
+	}
+}
+
+func checkEdges(r *room) {
+	s := r.stream("s")
+	r.put(s, numbered("e", 0, 60)...)
+	r.describe(s, `{"$tb":50}`)
+	told := func(from uint64, count uint64) string {
+		o := reading(s)
+		o.ControlOption = &streamspb.ReadReq_Options_ControlOption{Compatibility: 1}
+		o.GetStream().RevisionOption = &streamspb.ReadReq_Options_StreamOptions_Revision{Revision: from}
+		o.CountOption = &streamspb.ReadReq_Options_Count{Count: count}
+		messages, err := r.rawRead(o)
+		r.must("read", err)
+		var words []string
+		for _, m := range messages {
+			switch v := m.GetContent().(type) {
+			case *streamspb.ReadResp_FirstStreamPosition:
+				words = append(words, fmt.Sprint("from ", v.FirstStreamPosition))
+			case *streamspb.ReadResp_LastStreamPosition:
+				words = append(words, fmt.Sprint("last ", v.LastStreamPosition))
+			default:
+				words = append(words, fmt.Sprint(m.GetEvent().GetEvent().GetStreamRevision()))
+			}
+		}
+		return strings.Join(words, ", ")
+	}
+	r.same("from the start, long hidden", told(0, 2), "from 50, 50, 51, last 59")
+	r.same("from the middle", told(55, 2), "55, 56, last 59")
+	r.same("after the end", told(60, 5), "last 59")
+	r.same("far after the end", told(90, 5), "from 60, last 59")
+}
+
+func checkMalformedReads(r *room) {
+	s := r.stream("s")
+	at := r.put(s, "a")
+	prefix := &streamspb.ReadReq_Options_FilterOptions{
+		Filter: &streamspb.ReadReq_Options_FilterOptions_StreamIdentifier{
+			StreamIdentifier: &streamspb.ReadReq_Options_FilterOptions_Expression{Prefix: []string{s}},
+		},
+		Window: &streamspb.ReadReq_Options_FilterOptions_Count{Count: &shared.Empty{}}, CheckpointIntervalMultiplier: 1,
+	}
+	for what, spoil := range map[string]func(*streamspb.ReadReq_Options){
+		"no stream":           func(o *streamspb.ReadReq_Options) { o.StreamOption = nil },
+		"no revision":         func(o *streamspb.ReadReq_Options) { o.GetStream().RevisionOption = nil },
+		"no count":            func(o *streamspb.ReadReq_Options) { o.CountOption = nil },
+		"no form of ids":      func(o *streamspb.ReadReq_Options) { o.UuidOption = nil },
+		"no word on a filter": func(o *streamspb.ReadReq_Options) { o.FilterOption = nil },
+		"a filter on a stream": func(o *streamspb.ReadReq_Options) {
+			o.FilterOption = &streamspb.ReadReq_Options_Filter{Filter: prefix}
+		},
+		"a filter of nothing": func(o *streamspb.ReadReq_Options) {
+			o.StreamOption = readingAll(at.CommitPosition).StreamOption
+			o.FilterOption = &streamspb.ReadReq_Options_Filter{Filter: &streamspb.ReadReq_Options_FilterOptions{Window: prefix.Window}}
+		},
+	} {
+		o := reading(s)
+		spoil(o)
+		messages, err := r.rawRead(o)
+		r.same(what, codeOf(err), "InvalidArgument")
+		r.same(what+": messages", len(messages), 0)
 	}
 }

@@ -12,6 +12,11 @@ import (
 	"github.com/google/uuid"
 )
 
+// StreamPrefix begins the name of every stream that a case writes to. What such
+// a stream held stays in $all until the server is scavenged, and its tombstone
+// for good.
+const StreamPrefix = "storetest-"
+
 // cleanTime is how long a case may take to remove what it made.
 const cleanTime = 10 * time.Second
 
@@ -35,7 +40,7 @@ type room struct {
 type group struct{ stream, name string }
 
 func newRoom(ctx context.Context, s *Server, o Options) *room {
-	return &room{Server: s, ctx: ctx, prefix: "storetest-" + uuid.NewString() + "-", patience: o.Patience}
+	return &room{Server: s, ctx: ctx, prefix: StreamPrefix + uuid.NewString() + "-", patience: o.Patience}
 }
 
 // stopped is what a case panics with once it cannot go on.

@@ -60,13 +60,10 @@ func (p Policies) with(e policy.PolicyPublished) Policies {
 // payments', by term. at is the recorded instant of the event that was folded
 // last: what has to be done at once is due from it.
 func Owed(s permit.State, payments map[int]payment.State, rules Policies, at time.Time) []Owing {
-	var owed []Owing
+	owed := Unsettled(s, payments, at)
 	for term, money := range payments {
 		if open, ok := money.Unanswered(); ok {
 			owed = append(owed, Owing{Kind: Unanswered, Term: term, DueAt: open.RequestedAt.Add(property.RequestLife)})
-		}
-		if it, ok := unsettled(s, term, money, at); ok {
-			owed = append(owed, it)
 		}
 	}
 	switch {
@@ -76,6 +73,17 @@ func Owed(s permit.State, payments map[int]payment.State, rules Policies, at tim
 		}
 	default:
 		if it, ok := renewal(s, payments, rules); ok {
+			owed = append(owed, it)
+		}
+	}
+	return owed
+}
+
+// Unsettled is, of what is owed, the money that has to move.
+func Unsettled(s permit.State, payments map[int]payment.State, at time.Time) []Owing {
+	var owed []Owing
+	for term, money := range payments {
+		if it, ok := unsettled(s, term, money, at); ok {
 			owed = append(owed, it)
 		}
 	}

@@ -37,7 +37,7 @@ func stored(t *testing.T, log *projectiontest.Log, stream string) (events []even
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Created = time.Time{}
+		r.Created, r.JSON = time.Time{}, false
 		events = append(events, r)
 	}
 	return events

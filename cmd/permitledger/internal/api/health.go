@@ -52,6 +52,9 @@ func (s *server) because() []string {
 			reasons = append(reasons, fmt.Sprintf("read model %s: %s", st.Name, st.Trouble))
 		}
 	}
+	if since, err := s.Desk.Ledger.Store().Damage(); err != nil {
+		reasons = append(reasons, fmt.Sprintf("the log is damaged, known since %s: %v; restore a backup", since.UTC().Format("2006-01-02T15:04:05Z"), err))
+	}
 	if s.Because != nil {
 		reasons = append(reasons, s.Because()...)
 	}

@@ -110,6 +110,7 @@ var sentinels = []struct {
 	{err: notice.ErrNothingAsked, kind: malformed, field: "what", detail: "Say what the resident should send."},
 	{err: projections.ErrCursor, kind: malformed, field: "cursor", detail: "This is not a cursor of this list: begin again without one."},
 	{err: eventstore.ErrKeyReused, kind: keyReused, field: "Idempotency-Key", detail: "The same key was sent with another body before: use a new key for a new request."},
+	{err: eventstore.ErrDamaged, kind: unavailable, detail: "The ledger is damaged where this would have to be read: see /readyz.", retry: time.Minute},
 	{err: eventstore.ErrTooLarge, kind: tooLarge, detail: "All the words together are too long for one entry of the ledger: shorten them."},
 	{err: projections.ErrStopped, kind: unavailable, detail: errStopped.detail, retry: time.Minute},
 	{err: projections.ErrClosed, kind: unavailable, detail: "The service is being stopped: try again.", retry: time.Second},

@@ -1,6 +1,6 @@
 // Package backup copies a data folder so that a service can be started on the
 // copy, while a service runs on it or while none does, and brings such a copy
-// back.
+// back. It does the same for the log of a node that runs by itself.
 //
 // The order is what makes it right: the log first, then what opens it. A key
 // is on disk before the first event sealed with it, so every key that the
@@ -25,18 +25,26 @@ import (
 	"permitledger/cmd/permitledger/internal/folder"
 )
 
+// Route is where the process that holds a folder is asked for a backup of it.
+const Route = "/backup"
+
+// Request asks for a backup.
+type Request struct {
+	Dir string `json:"dir"` // absolute
+}
+
 // Source is what can be copied only through those who have it open. Each
 // function writes a whole, consistent copy to a path where there is nothing.
 type Source struct {
-	Data  string // the data folder
-	Vault string // the id of the vault in it
+	Data  string // the data folder, or that of the log where there is nothing else
+	Vault string // the id of the vault in it; empty for a log alone
 	// Head gives a place in history that the log's copy will surely hold,
 	// because the copy is made afterwards.
 	Head func(context.Context) (Head, error)
 	// Log copies the store of the embedded node into a new folder. Nil: the
 	// log is on a server, which has backups of its own.
 	Log func(dir string) error
-	// Keys copies the database of the keys.
+	// Keys copies the database of the keys. Nil: the source is a log alone.
 	Keys func(ctx context.Context, path string) error
 	// Provider copies the file of the simulated payment provider. Nil: there
 	// is none yet.
@@ -70,8 +78,10 @@ func Take(ctx context.Context, dir string, src Source, now time.Time) (m Manifes
 			return m, err
 		}
 	}
-	if err := copyKeep(ctx, dir, src); err != nil {
-		return m, err
+	if src.Keys != nil {
+		if err := copyKeep(ctx, dir, src); err != nil {
+			return m, err
+		}
 	}
 	if src.Provider != nil {
 		if err := src.Provider(ctx, filepath.Join(dir, folder.Provider)); err != nil {

@@ -23,6 +23,9 @@ var (
 	ErrNoBackup = errors.New("this is no complete backup")
 	// ErrDamaged is returned when a file is not as it was when it was copied.
 	ErrDamaged = errors.New("the backup is damaged")
+	// ErrOtherKind is returned for a backup of a log alone where one of a whole
+	// data folder is wanted, and the other way round.
+	ErrOtherKind = errors.New("this is a backup of another kind")
 )
 
 // Manifest says what a backup holds.
@@ -31,7 +34,7 @@ type Manifest struct {
 	Format  int             `json:"format"`  // of the data folder
 	Taken   time.Time       `json:"taken"`   // by the machine's clock
 	Head    Head            `json:"head"`    // everything up to here is in it; later events may be
-	Vault   string          `json:"vault"`   // the id of the vault
+	Vault   string          `json:"vault"`   // the id of the vault; empty: it is the backup of a log alone
 	Log     bool            `json:"log"`     // false: the log is on a server of its own
 	Files   map[string]File `json:"files"`   // by path, with slashes
 }
@@ -86,8 +89,8 @@ func readManifest(dir string) (m Manifest, err error) {
 			return m, fmt.Errorf("%s: %w: %s names a file outside; use another backup", dir, ErrDamaged, manifestFile)
 		}
 	}
-	if _, ok := m.Files[folder.Keep+"/"+keysFile]; !ok || m.Version < 1 {
-		return m, fmt.Errorf("%s: %w: %s lists no keys; use another backup", dir, ErrDamaged, manifestFile)
+	if _, keys := m.Files[folder.Keep+"/"+keysFile]; keys != (m.Vault != "") || !keys && !m.Log || m.Version < 1 {
+		return m, fmt.Errorf("%s: %w: %s contradicts itself over what is in it; use another backup", dir, ErrDamaged, manifestFile)
 	}
 	return m, nil
 }

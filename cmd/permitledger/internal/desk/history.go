@@ -48,8 +48,7 @@ func Story(ctx context.Context, l *eventstore.Ledger, id domain.PermitID) ([]eve
 	}
 	state, _ := fold(events, permits, everything)
 	streams := []string{notice.Stream(id)}
-	// A renewal's payment may have begun without having led to a term yet.
-	for term := 1; term <= max(1, len(state.Terms))+1; term++ {
+	for _, term := range paidTerms(state) {
 		streams = append(streams, payment.Stream(id, term))
 	}
 	for _, stream := range streams {

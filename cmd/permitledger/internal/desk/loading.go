@@ -80,6 +80,39 @@ func True(story []eventstore.Event, at time.Time) []eventstore.Event {
 	return part
 }
 
+// Money is a permit with the payments of all its terms, and of the next one
+// where that was begun, as they were when the log reached a position. Of a
+// permit that was not there both are empty.
+func (d *Desk) Money(ctx context.Context, id domain.PermitID, upTo eventstore.Position) (permit.State, map[int]payment.State, error) {
+	later := func(e eventstore.Envelope) bool { return e.Position > upTo }
+	l, err := eventstore.LoadUntil(ctx, d.Ledger, permit.Stream(id), permits, later)
+	if err != nil || l.Revision < 0 {
+		return permit.State{}, nil, err
+	}
+	all := map[int]payment.State{}
+	for _, term := range paidTerms(l.State) {
+		money, err := eventstore.LoadUntil(ctx, d.Ledger, payment.Stream(id, term), moneys, later)
+		if err != nil {
+			return permit.State{}, nil, err
+		}
+		if money.Revision >= 0 {
+			all[term] = money.State
+		}
+	}
+	return l.State, all, nil
+}
+
+// paidTerms are the terms of a permit for which there may be a payment: also
+// the next one, for a renewal's payment may have begun without having led to a
+// term yet.
+func paidTerms(s permit.State) []int {
+	terms := []int{1}
+	for len(terms) <= max(1, len(s.Terms)) {
+		terms = append(terms, len(terms)+1)
+	}
+	return terms
+}
+
 func everything(eventstore.Event) bool { return true }
 
 // caseWhere folds those events of a permit, its latest payment and its

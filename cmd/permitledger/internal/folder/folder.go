@@ -47,10 +47,8 @@ var (
 // Check tells whether this program may use a data folder. One that is not
 // there or empty may be used.
 func Check(data string) error {
-	if _, err := os.Stat(filepath.Join(data, restoring)); err == nil {
-		return fmt.Errorf("%s: %w; empty the folder and restore again", data, ErrRestoring)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("data folder: %w", err)
+	if err := checkRestored(data); err != nil {
+		return err
 	}
 	format, err := formatOf(data)
 	if err != nil {
@@ -60,7 +58,27 @@ func Check(data string) error {
 		return fmt.Errorf("%s: %w: it has format %d, and this program knows up to %d; run that version again, or restore a backup from before the upgrade",
 			data, ErrNewer, format, Format)
 	}
-	return checkSockets(data)
+	return CheckSockets(data)
+}
+
+// CheckLog tells whether a node may use a folder that holds the log alone. The
+// log of a ledger lies within its data folder, and is restored with it.
+func CheckLog(dir string) error {
+	if err := checkRestored(dir); err != nil || filepath.Base(dir) != Log {
+		return err
+	}
+	return checkRestored(filepath.Dir(dir))
+}
+
+func checkRestored(dir string) error {
+	_, err := os.Stat(filepath.Join(dir, restoring))
+	if err == nil {
+		return fmt.Errorf("%s: %w; empty the folder and restore again", dir, ErrRestoring)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	return nil
 }
 
 // formatOf reads the number of the format. A folder without one is as old as
@@ -87,7 +105,7 @@ func Prepare(data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
-	if err := errors.Join(Check(data), checkRoom(data)); err != nil {
+	if err := errors.Join(Check(data), CheckRoom(data)); err != nil {
 		return err
 	}
 	path := filepath.Join(data, FormatFile)

@@ -2,5 +2,5 @@
 
 package folder
 
-// checkRoom does nothing where there is no one way to ask.
-func checkRoom(string) error { return nil }
+// CheckRoom does nothing where there is no one way to ask.
+func CheckRoom(string) error { return nil }

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// checkRoom refuses a disk that is as good as full. The store would try for
+// CheckRoom refuses a disk that is as good as full. The store would try for
 // ever to write what it has in memory when it opens, and say nothing else.
-func checkRoom(data string) error {
+func CheckRoom(data string) error {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(data, &s); err != nil {
 		return fmt.Errorf("free space under %s: %w", data, err)

@@ -19,11 +19,11 @@ var ErrPathTooLong = errors.New("the path of the data folder is too long for a u
 // maxSocketPath is what the system allows, less the byte that ends it.
 const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
-// checkSockets says before anything is begun what the system would call an
+// CheckSockets says before anything is begun what the system would call an
 // invalid argument.
-func checkSockets(data string) error {
+func CheckSockets(data string) error {
 	if path := filepath.Join(data, AdminSocket); len(path) > maxSocketPath {
-		return fmt.Errorf("%w: %s has %d bytes, and the system allows %d; choose a shorter --data", ErrPathTooLong, path, len(path), maxSocketPath)
+		return fmt.Errorf("%w: %s has %d bytes, and the system allows %d; choose a shorter --data, for instance a symbolic link to the folder", ErrPathTooLong, path, len(path), maxSocketPath)
 	}
 	return nil
 }

@@ -2,13 +2,19 @@
 // after decisions, withdraws what was not paid for, records lapsed holds,
 // renews permits automatically and drops documents that nobody named.
 //
-// What is to be done comes from the read model of what falls due, which every
-// event brings up to date; a row of it goes away when the log holds its
-// effect. So nothing is forgotten by a crash, nothing depends on the order in
-// which events arrive, and doing a thing twice is doing it once: each is a
-// command named after its occasion, decided from the streams by the desk.
+// What has to be done at once, to settle payments, is done by a reactor that a
+// persistent subscription nudges: Settlements. What has its time is done by the
+// timekeeper, from the read model of what falls due, which every event brings
+// up to date; a row of it goes away when the log holds its effect. The rows
+// have what is to be settled, too, so that the timekeeper takes up what the
+// reactor could not do.
 //
-// Begin reading at Timekeeper.Run, then Walk for the simulated clock.
+// So nothing is forgotten by a crash, nothing depends on the order in which
+// events arrive, and doing a thing twice is doing it once: each is a command
+// named after its occasion, decided from the streams by the desk.
+//
+// Begin reading at Timekeeper.Run, then Walk for the simulated clock, then
+// Settlements.
 package reactors
 
 import (
@@ -43,7 +49,10 @@ type Config struct {
 	Provider  Provider
 	Clock     desk.Clock
 	Simulated *clock.Simulated // the same clock when it is a simulated one, else nil
-	Logger    *slog.Logger
+	// Settlements is the reactor that settles payments as soon as something
+	// happens. Nil: there is none, and they are settled here.
+	Settlements *Settlements
+	Logger      *slog.Logger
 }
 
 // Timekeeper does what falls due, in the order of its instants. It is safe for
@@ -119,7 +128,7 @@ func (t *Timekeeper) round(ctx context.Context) time.Duration {
 // nap is how long nothing falls due.
 func (t *Timekeeper) nap(ctx context.Context) (time.Duration, error) {
 	wait, now := longestNap, t.Clock.Now()
-	tasks, err := t.tasks(ctx, now, now.Add(longestNap))
+	tasks, err := t.tasks(ctx, now, now.Add(longestNap), false)
 	for _, k := range tasks {
 		wait = min(wait, max(k.at.Sub(now), time.Until(t.later[k.occasion].wall)))
 	}
@@ -153,7 +162,7 @@ func (t *Timekeeper) catchUp(ctx context.Context, to time.Time) (eventstore.Posi
 	var end eventstore.Position
 	for ctx.Err() == nil {
 		now := t.Clock.Now()
-		tasks, err := t.tasks(ctx, now, later(now, to))
+		tasks, err := t.tasks(ctx, now, later(now, to), !to.IsZero())
 		if err != nil {
 			return end, err
 		}

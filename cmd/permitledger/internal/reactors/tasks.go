@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 // task is one thing to do.
 type task struct {
 	occasion string // its name, the same whenever it is tried
-	at       time.Time
+	due      time.Time
+	at       time.Time // when it is done: later than it was due where it was put off
 	run      func(ctx context.Context, at time.Time) (eventstore.Position, error)
 }
 
@@ -29,16 +31,25 @@ const (
 	together   = 32
 )
 
-// tasks lists what falls due by an instant, in order.
-func (t *Timekeeper) tasks(ctx context.Context, now, by time.Time) ([]task, error) {
+// patience is how long settlements are left to the reactor that is nudged to
+// make them. What it has not made by then is made here.
+const patience = time.Minute
+
+// tasks lists what falls due by an instant, in order. Whoever walks the clock
+// leaves nothing to the reactor: the walk ends when all effects are there.
+func (t *Timekeeper) tasks(ctx context.Context, now, by time.Time, walking bool) ([]task, error) {
 	items, err := t.Due.Until(ctx, now, by, perInstant+len(t.later))
 	if err != nil {
 		return nil, err
 	}
+	t.forget(items, len(items) < perInstant+len(t.later))
 	var tasks []task
 	for _, item := range items {
 		k := t.taskOf(item)
 		k.at = later(k.at, t.later[k.occasion].clock)
+		if item.Kind == due.Settle && !walking && t.Settlements != nil && t.Settlements.AtWork() {
+			k.at = later(k.at, k.due.Add(patience))
+		}
 		if !k.at.After(by) {
 			tasks = append(tasks, k)
 		}
@@ -48,7 +59,7 @@ func (t *Timekeeper) tasks(ctx context.Context, now, by time.Time) ([]task, erro
 		return nil, err
 	}
 	if some && !next.After(by) {
-		tasks = append(tasks, task{occasion: "provider", at: next, run: t.deliver})
+		tasks = append(tasks, task{occasion: byProvider, due: next, at: next, run: t.deliver})
 	}
 	slices.SortStableFunc(tasks, func(a, b task) int { return a.at.Compare(b.at) })
 	return tasks, nil
@@ -107,7 +118,23 @@ func (t *Timekeeper) instant(k task) time.Time {
 	if t.Simulated == nil || t.later[k.occasion].failed > 0 {
 		return time.Time{}
 	}
-	return k.at
+	return k.due
+}
+
+// byProvider is the occasion of what the provider sends by itself.
+const byProvider = "provider"
+
+// forget drops what is remembered of occasions that are over. all says that the
+// items are all that is due.
+func (t *Timekeeper) forget(items []due.Item, all bool) {
+	if !all || len(t.later) == 0 {
+		return
+	}
+	there := map[string]bool{byProvider: true}
+	for _, item := range items {
+		there[occasionOf(item)] = true
+	}
+	maps.DeleteFunc(t.later, func(occasion string, _ retry) bool { return !there[occasion] })
 }
 
 // note remembers when a task that had no effect is tried again. One that
@@ -137,14 +164,25 @@ func (t *Timekeeper) note(k task, position eventstore.Position, err error) {
 	}
 }
 
-// taskOf says which command an item stands for. The occasion names the
-// command: the same item again is the same command.
+// occasionOf names the command that an item stands for: the same item again is
+// the same command.
+func occasionOf(item due.Item) string {
+	return fmt.Sprintf("%s %s%s%s %d due %s", item.Kind, item.Permit, item.Account,
+		item.SHA256, item.Term, item.DueAt.Format(time.RFC3339Nano))
+}
+
+// callFor is the command that an item stands for, at an instant; zero is the
+// desk's clock.
+func callFor(item due.Item, at time.Time) desk.Call {
+	return desk.SystemCall(occasionOf(item), string(item.EventID), at)
+}
+
+// taskOf says how an item is done.
 func (t *Timekeeper) taskOf(item due.Item) task {
-	k := task{at: item.DueAt, occasion: fmt.Sprintf("%s %s%s%s %d due %s", item.Kind, item.Permit, item.Account,
-		item.SHA256, item.Term, item.DueAt.Format(time.RFC3339Nano))}
+	k := task{due: item.DueAt, at: item.DueAt, occasion: occasionOf(item)}
 	d := t.Desk
 	k.run = func(ctx context.Context, at time.Time) (eventstore.Position, error) {
-		c := desk.SystemCall(k.occasion, string(item.EventID), at)
+		c := callFor(item, at)
 		switch item.Kind {
 		case due.Settle, due.Unanswered:
 			return d.Settle(ctx, c, item.Permit, item.Term)

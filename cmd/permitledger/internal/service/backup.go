@@ -90,6 +90,40 @@ func BackupStopped(ctx context.Context, data, dir string, logger *slog.Logger) (
 	return backup.Take(ctx, dir, src, time.Now())
 }
 
+// BackupLog copies the log of a node that runs by itself, while it goes on.
+// Every event that was acknowledged before it was called is in the copy.
+func BackupLog(ctx context.Context, n *node.Node, dir, to string, logger *slog.Logger) (backup.Manifest, error) {
+	began := time.Now()
+	m, err := backup.Take(ctx, to, backup.Source{Data: dir, Log: n.Checkpoint, Head: func(ctx context.Context) (head backup.Head, err error) {
+		store, err := eventstore.Connect(eventstore.Config{Socket: n.Socket()})
+		if err != nil {
+			return head, err
+		}
+		defer store.Close()
+		end, err := store.Verbatim().Head(ctx)
+		return backup.Head{Position: end.String()}, err
+	}}, began)
+	if err == nil {
+		logger.Info("backup taken", "files", len(m.Files), "bytes", m.Bytes(), "position", m.Head.Position, "took", time.Since(began))
+	}
+	return m, err
+}
+
+// BackupLogStopped copies a log on which no node runs, and keeps one from
+// starting meanwhile. It reads the whole log.
+func BackupLogStopped(ctx context.Context, dir, to string, logger *slog.Logger) (m backup.Manifest, err error) {
+	if err := folder.CheckLog(dir); err != nil {
+		return m, err
+	}
+	n, err := node.Open(ctx, node.Options{Dir: dir, Socket: Socket(dir), Logger: logger})
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	return backup.Take(ctx, to, backup.Source{Data: dir, Log: n.Checkpoint,
+		Head: func(ctx context.Context) (backup.Head, error) { return count(ctx, n.Socket()) }}, time.Now())
+}
+
 // count reads the log to its end.
 func count(ctx context.Context, socket string) (head backup.Head, err error) {
 	store, err := eventstore.Connect(eventstore.Config{Socket: socket})
@@ -97,11 +131,15 @@ func count(ctx context.Context, socket string) (head backup.Head, err error) {
 		return head, err
 	}
 	defer store.Close()
-	for r, err := range store.ReadAll(ctx, 0) {
+	head.Position = eventstore.Position(0).String()
+	for r, err := range store.Verbatim().ReadAll(ctx, 0) {
 		if err != nil {
 			return head, fmt.Errorf("read the log: %w", err)
 		}
-		head = backup.Head{Position: r.Position.String(), Number: head.Number + 1}
+		head.Position = r.Position.String()
+		if eventstore.IsLedgerStream(r.Stream) {
+			head.Number++
+		}
 	}
 	return head, nil
 }

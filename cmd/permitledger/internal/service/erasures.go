@@ -14,6 +14,7 @@ import (
 	"permitledger/domain"
 	"permitledger/domain/account"
 	"permitledger/eventstore"
+	"permitledger/eventstore/node"
 )
 
 // erasuresFile says how far the log's erasures are known to be done in this
@@ -35,13 +36,33 @@ type erasuresMark struct {
 var errLogGone = errors.New("the log is empty, but the keys belong to a ledger with a history: " +
 	"the log was lost, or --data or --eventstore names another one; restore the log that goes with these keys")
 
-// checkLogThere refuses to begin a new ledger with the keys of an old one.
-func (s *Service) checkLogThere(ctx context.Context) error {
+// hasHistory reports whether the keys were in use beside a log.
+func (s *Service) hasHistory() (bool, error) {
 	_, err := os.Stat(filepath.Join(s.cfg.Data, folder.Keep, erasuresFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
-	if err != nil {
+	return err == nil, err
+}
+
+// checkLogKept refuses to make an empty log beside keys with a history: it would
+// be in the way of the one that is to be put back.
+func (s *Service) checkLogKept() error {
+	known, err := s.hasHistory()
+	if err != nil || !known {
+		return err
+	}
+	there, err := node.Exists(filepath.Join(s.cfg.Data, folder.Log))
+	if err == nil && !there {
+		err = errLogGone
+	}
+	return err
+}
+
+// checkLogThere refuses to begin a new ledger with the keys of an old one.
+func (s *Service) checkLogThere(ctx context.Context) error {
+	known, err := s.hasHistory()
+	if err != nil || !known {
 		return err
 	}
 	head, err := s.Ledger.Store().Head(ctx)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"permitledger/cmd/permitledger/internal/admin"
 	"permitledger/cmd/permitledger/internal/api"
 	"permitledger/cmd/permitledger/internal/desk"
 	"permitledger/cmd/permitledger/internal/folder"
@@ -45,11 +46,11 @@ type readModelRequest struct {
 // the data folder, whose owner can read the files anyway, and nowhere else.
 func (s *Service) readModelRoutes(mux *http.ServeMux) {
 	models := kept{runner: s.Runner}
-	mux.HandleFunc("POST /projections/list", admin(func(ctx context.Context, _ readModelRequest) (any, error) { return models.List(ctx) }))
-	mux.HandleFunc("POST /projections/rebuild", admin(func(ctx context.Context, in readModelRequest) (any, error) {
+	mux.HandleFunc("POST /projections/list", admin.Handle(func(ctx context.Context, _ readModelRequest) (any, error) { return models.List(ctx) }))
+	mux.HandleFunc("POST /projections/rebuild", admin.Handle(func(ctx context.Context, in readModelRequest) (any, error) {
 		return struct{}{}, models.Rebuild(ctx, in.Name)
 	}))
-	mux.HandleFunc("POST /projections/verify", admin(func(ctx context.Context, in readModelRequest) (any, error) {
+	mux.HandleFunc("POST /projections/verify", admin.Handle(func(ctx context.Context, in readModelRequest) (any, error) {
 		return models.Verify(ctx, in.Name, in.Values)
 	}))
 }
@@ -58,16 +59,16 @@ func (s *Service) readModelRoutes(mux *http.ServeMux) {
 type asked struct{ data string }
 
 func (a asked) List(ctx context.Context) (items []api.ReadModel, err error) {
-	err = Ask(ctx, a.data, "/projections/list", readModelRequest{}, &items)
+	err = admin.Ask(ctx, a.data, "/projections/list", readModelRequest{}, &items)
 	return items, err
 }
 
 func (a asked) Rebuild(ctx context.Context, name string) error {
-	return Ask(ctx, a.data, "/projections/rebuild", readModelRequest{Name: name}, &struct{}{})
+	return admin.Ask(ctx, a.data, "/projections/rebuild", readModelRequest{Name: name}, &struct{}{})
 }
 
 func (a asked) Verify(ctx context.Context, name string, values bool) (v projections.Verification, err error) {
-	err = Ask(ctx, a.data, "/projections/verify", readModelRequest{Name: name, Values: values}, &v)
+	err = admin.Ask(ctx, a.data, "/projections/verify", readModelRequest{Name: name, Values: values}, &v)
 	return v, err
 }
 
@@ -128,7 +129,7 @@ func (k kept) Close() error {
 // connection string of a log that is not in the folder.
 func OpenReadModels(ctx context.Context, data, eventStore string, logger *slog.Logger) (ReadModels, error) {
 	running := asked{data}
-	if _, err := running.List(ctx); !errors.Is(err, ErrNotRunning) {
+	if _, err := running.List(ctx); !errors.Is(err, admin.ErrNotRunning) {
 		return running, err
 	}
 	if err := folder.Check(data); err != nil {

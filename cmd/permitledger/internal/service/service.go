@@ -68,7 +68,7 @@ type Config struct {
 	// machine's clock. It cannot go with EventStore: a shared log has one time.
 	DemoClock time.Time
 	// HoldTimers leaves it to StartTimers when what falls due is done by
-	// itself. Until then only walks of the simulated clock do it: for a
+	// itself, and what has to be done at once. Until then only walks of the simulated clock do it: for a
 	// seeding that shall give the same history every time.
 	HoldTimers bool
 	// HoldModels leaves it to FollowModels when the read models are brought up
@@ -84,6 +84,7 @@ type Service struct {
 	Desk       *desk.Desk
 	Runner     *projections.Runner
 	Timekeeper *reactors.Timekeeper
+	Reactor    *reactors.Settlements
 	Ledger     *eventstore.Ledger
 	Registry   *prometheus.Registry
 	// StartTimers is to be called once, and only with Config.HoldTimers.
@@ -134,7 +135,10 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 			return nil, err
 		}
 	}
-	s.StartTimers = func() { s.running.Go(func() error { return s.Timekeeper.Run(runCtx) }) }
+	s.StartTimers = func() {
+		s.running.Go(func() error { return s.Reactor.Run(runCtx) })
+		s.running.Go(func() error { return s.Timekeeper.Run(runCtx) })
+	}
 	if !cfg.HoldTimers {
 		s.StartTimers()
 	}
@@ -184,6 +188,9 @@ func (s *Service) openKeep(context.Context) (err error) {
 func (s *Service) openLog(ctx context.Context) error {
 	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, Logger: s.cfg.Logger, Registerer: s.Registry}
 	if s.cfg.EventStore == "" {
+		if err := s.checkLogKept(); err != nil {
+			return err
+		}
 		o := s.cfg.Node
 		o.Dir, o.Socket, o.Protect = filepath.Join(s.cfg.Data, folder.Log), Socket(s.cfg.Data), eventstore.IsLedgerStream
 		o.Logger, o.Registerer = s.cfg.Logger, s.Registry
@@ -266,8 +273,11 @@ func (s *Service) openDesk(ctx context.Context) (err error) {
 	if err := s.publish(ctx); err != nil {
 		return err
 	}
+	if s.Reactor, err = reactors.NewSettlements(s.Desk, s.simulated != nil, s.cfg.Logger, s.Registry); err != nil {
+		return err
+	}
 	s.Timekeeper = reactors.New(reactors.Config{Desk: s.Desk, Due: due.NewReader(s.Runner.Projection(due.Name)),
-		Provider: s.provider, Clock: s.clock, Simulated: s.simulated, Logger: s.cfg.Logger})
+		Provider: s.provider, Clock: s.clock, Simulated: s.simulated, Settlements: s.Reactor, Logger: s.cfg.Logger})
 	return nil
 }
 

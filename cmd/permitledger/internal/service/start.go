@@ -48,13 +48,14 @@ func (s *Service) awaitStore(ctx context.Context, store *eventstore.Store) error
 	return nil
 }
 
-// because tells readers of /readyz when the event store is away.
+// because tells readers of /readyz what does not work beside the read models.
 func (s *Service) because() []string {
+	reasons := s.Reactor.Because()
 	c := s.Ledger.Store().Connection()
 	if c.Up {
-		return nil
+		return reasons
 	}
-	return []string{fmt.Sprintf("the event store is away since %s: %s", c.Since.UTC().Format("2006-01-02T15:04:05Z"), c.Reason)}
+	return append(reasons, fmt.Sprintf("the event store is away since %s: %s", c.Since.UTC().Format("2006-01-02T15:04:05Z"), c.Reason))
 }
 
 // startClock sets the read models going and the clock with them: a simulated
@@ -150,7 +151,8 @@ func (s *Service) InstructProvider(ctx context.Context, account domain.AccountID
 
 // handler makes the HTTP interface over the parts.
 func (s *Service) handler() http.Handler {
-	cfg := api.Config{Desk: s.Desk, Runner: s.Runner, Tokens: s.cfg.Tokens, Registry: s.Registry, Logger: s.cfg.Logger, Because: s.because}
+	cfg := api.Config{Desk: s.Desk, Runner: s.Runner, Tokens: s.cfg.Tokens, Registry: s.Registry, Logger: s.cfg.Logger,
+		Because: s.because}
 	if s.simulated != nil {
 		cfg.Demo = s.Timekeeper
 	}

@@ -1,0 +1,227 @@
+package reactors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"permitledger/cmd/permitledger/internal/clock"
+	"permitledger/cmd/permitledger/internal/desk"
+	"permitledger/cmd/permitledger/internal/desk/desktest"
+	"permitledger/cmd/permitledger/internal/payments"
+	"permitledger/domain"
+	"permitledger/domain/payment"
+	"permitledger/eventstore"
+	"permitledger/projections"
+	"permitledger/projections/due"
+)
+
+// provider is the simulated one, out of reach when it is told to be.
+type provider struct {
+	desk.Gateway
+	away  atomic.Bool
+	tries chan struct{} // one for each capture that was asked for
+}
+
+func (p *provider) Capture(ctx context.Context, id string, at time.Time) ([]payments.Message, error) {
+	p.tries <- struct{}{}
+	if p.away.Load() {
+		return nil, errors.New("no route to the provider")
+	}
+	return p.Gateway.Capture(ctx, id, at)
+}
+
+// office is a desk with a reactor that has not begun to work.
+type office struct {
+	*desktest.Office
+	t        *testing.T
+	provider *provider
+	reactor  *Settlements
+}
+
+func newOffice(t *testing.T) *office {
+	t.Helper()
+	opened := desktest.Open(t, clock.NewSimulated(time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)))
+	o := &office{Office: opened, t: t, provider: &provider{Gateway: opened.Gateway, tries: make(chan struct{}, 100)}}
+	opened.Gateway = o.provider
+	var err error
+	if o.reactor, err = NewSettlements(opened.Desk, true, slog.New(slog.DiscardHandler), nil); err != nil {
+		t.Fatal(err)
+	}
+	o.reactor.group.Pause, o.reactor.again = time.Millisecond, time.Millisecond
+	return o
+}
+
+// work has the reactor work until the test ends.
+func (o *office) work() {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- o.reactor.Run(ctx) }()
+	o.t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			o.t.Errorf("the reactor ended with %v", err)
+		}
+	})
+}
+
+func by(subject string, role domain.Role) desk.Call {
+	return desk.Call{ID: domain.CommandID(uuid.NewString()), Subject: subject, Role: role, Channel: domain.ChannelAPI}
+}
+
+// approved takes an application to a permit.
+func (o *office) approved() desk.Case {
+	o.t.Helper()
+	ctx, name := o.t.Context(), "alex"
+	acc, err := o.OpenAccount(ctx, by(name, domain.RoleResident), desk.Details{Name: &name})
+	must(o.t, err)
+	application := desk.Application{Kind: domain.KindResident, Months: 12, UPRN: "200000000017", Vehicle: "AB12 CDE"}
+	decision := domain.Decision{Basis: domain.BasisPolicy, Told: "Approved."}
+	for _, kind := range []domain.EvidenceKind{domain.EvidenceUtilityBill, domain.EvidenceV5C} {
+		up, err := o.Upload(ctx, by(name, domain.RoleResident), acc.ID, "application/pdf", []byte("%PDF-1.7 "+string(kind)))
+		must(o.t, err)
+		item := domain.Evidence{Kind: kind, SHA256: up.SHA256}
+		if kind == domain.EvidenceUtilityBill {
+			item.IssuedOn = domain.DateOf(o.Now()).AddDays(-10)
+		}
+		application.Evidence = append(application.Evidence, item)
+		decision.Considered = append(decision.Considered, domain.Considered{Evidence: up.SHA256, Result: "good"})
+	}
+	cs, err := o.Apply(ctx, by(name, domain.RoleResident), acc.ID, application)
+	must(o.t, err)
+	cs, err = o.Approve(ctx, by("rita", domain.RoleReviewer), cs.ID, decision)
+	must(o.t, err)
+	return cs
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// until is a subscription that ends with an event of a type.
+type until struct{ eventType string }
+
+var errSeen = errors.New("seen")
+
+func (u until) Event(r eventstore.Recorded) error {
+	if r.Type == u.eventType {
+		return errSeen
+	}
+	return nil
+}
+func (until) CaughtUp() error                    { return nil }
+func (until) Progress(eventstore.Position) error { return nil }
+
+// captured waits until money was taken, and gives the payment's events.
+func (o *office) captured(id domain.PermitID) []eventstore.Event {
+	o.t.Helper()
+	if err := o.Ledger.Store().Subscribe(o.t.Context(), 0, until{payment.TypePaymentCaptured}); !errors.Is(err, errSeen) {
+		o.t.Fatal(err)
+	}
+	events, err := o.Ledger.History(o.t.Context(), payment.Stream(id, 1))
+	must(o.t, err)
+	return events
+}
+
+// The money of an approved application is taken because of the approval: the
+// reactor makes its group, and what happened while it was away is given to it.
+func TestAnApprovalIsSettled(t *testing.T) {
+	o := newOffice(t)
+	if _, err := o.Ledger.Store().MakeGroup(t.Context(), o.reactor.group); err != nil {
+		t.Fatal(err)
+	}
+	cs := o.approved()
+	o.work()
+	events := o.captured(cs.ID)
+	last := events[len(events)-1]
+	approval, err := o.Ledger.History(t.Context(), "permit-"+string(cs.ID))
+	must(t, err)
+	if last.Type != payment.TypePaymentCaptured || last.Actor != domain.System() || last.Causation != approval[1].ID.String() || !last.RecordedAt.Equal(approval[1].RecordedAt) {
+		t.Errorf("the payment ends with %s by %+v because of %s at %s", last.Type, last.Actor, last.Causation, last.RecordedAt)
+	}
+	if why := o.reactor.Because(); !o.reactor.AtWork() || len(why) > 0 {
+		t.Errorf("the reactor is at work: %v, and complains of %q", o.reactor.AtWork(), why)
+	}
+}
+
+// A provider that stays away leaves the event parked, which is told; replayed,
+// it is settled, once.
+func TestWhatCannotBeSettledIsParked(t *testing.T) {
+	o := newOffice(t)
+	o.provider.away.Store(true)
+	store := o.Ledger.Store()
+	_, err := store.MakeGroup(t.Context(), o.reactor.group)
+	must(t, err)
+	o.work()
+	cs := o.approved()
+	for range 11 { // the group's retries
+		<-o.provider.tries
+	}
+	// The group goes on once the event is parked, and not before.
+	for o.reactor.look(t.Context()); len(o.reactor.Because()) == 0; o.reactor.look(t.Context()) {
+		if t.Context().Err() != nil {
+			t.Fatal("nothing was parked")
+		}
+	}
+	if why := o.reactor.Because(); !strings.Contains(why[0], "1 events are parked") {
+		t.Errorf("it is told as %q", why)
+	}
+	o.provider.away.Store(false)
+	must(t, store.ReplayParked(t.Context(), o.reactor.group.Name))
+	var types []string
+	for _, e := range o.captured(cs.ID) {
+		types = append(types, e.Type)
+	}
+	if want := []string{payment.TypePaymentRequested, payment.TypePaymentAuthorised, payment.TypePaymentCaptured}; !slices.Equal(types, want) {
+		t.Errorf("the payment's events are %q, want %q", types, want)
+	}
+}
+
+// The timekeeper leaves a settlement to the reactor for a while, and takes it
+// up when it was not made by then, when no reactor is at work, or when somebody
+// walks the clock and waits for all effects.
+func TestTheTimekeeperIsPatient(t *testing.T) {
+	o := newOffice(t)
+	cs := o.approved()
+	runner, err := projections.Open(t.Context(), projections.Config{Ledger: o.Ledger}, due.New())
+	must(t, err)
+	t.Cleanup(func() { must(t, runner.Close()) })
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- runner.Run(ctx) }()
+	t.Cleanup(func() { stop(); must(t, <-ended) })
+	must(t, runner.Projection(due.Name).WaitFor(t.Context(), cs.Position))
+
+	simulated := clock.NewSimulated(o.Now().Add(time.Second))
+	keeper := New(Config{Desk: o.Desk, Due: due.NewReader(runner.Projection(due.Name)), Provider: o.Provider,
+		Clock: simulated, Simulated: simulated, Settlements: o.reactor})
+	approved := cs.Permit.Decided.At
+	for _, c := range []struct {
+		name            string
+		atWork, walking bool
+		want            time.Time
+	}{
+		{"a reactor at work", true, false, approved.Add(time.Minute)},
+		{"none at work", false, false, approved},
+		{"a reactor at work, and a walk", true, true, approved},
+	} {
+		if o.reactor.state.atWork = c.atWork; !c.atWork {
+			o.reactor.stopped(errors.New("no such group"))
+		}
+		tasks, err := keeper.tasks(t.Context(), simulated.Now(), simulated.Now().Add(time.Hour), c.walking)
+		must(t, err)
+		if i := slices.IndexFunc(tasks, func(k task) bool { return strings.HasPrefix(k.occasion, string(due.Settle)) }); i < 0 || !tasks[i].at.Equal(c.want) || !tasks[i].due.Equal(approved) {
+			t.Errorf("%s: the tasks are %+v, want a settlement at %s due %s", c.name, tasks, c.want, approved)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package eventstore_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+
+	"permitledger/eventstore"
+	"permitledger/eventstore/node"
+)
+
+// signedIn gives the connection string of a user of a secured node.
+func signedIn(t *testing.T, n *node.Node, ca, name string) string {
+	t.Helper()
+	connection, err := eventstore.WithCredentials(n.ConnectionString()+"&tlsCaFile="+url.QueryEscape(ca), file(t, "credentials", []byte(name+":"+secret+name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return connection
+}
+
+// as is a user's store on a secured node.
+func as(t *testing.T, n *node.Node, ca, name string) *eventstore.Store {
+	t.Helper()
+	return connect(t, n.Addr(), func(c *eventstore.Config) { c.ConnectionString = signedIn(t, n, ca, name) })
+}
+
+// official is a user's own client.
+func official(t *testing.T, n *node.Node, ca, name string) *esdb.Client {
+	t.Helper()
+	conf, err := esdb.ParseConnectionString(signedIn(t, n, ca, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf.Logger = esdb.NoopLogging()
+	c, err := esdb.NewClient(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func putJSON(t *testing.T, c *esdb.Client, stream, text string) {
+	t.Helper()
+	_, err := c.AppendToStream(t.Context(), stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}},
+		esdb.EventData{EventType: "$settings", ContentType: esdb.ContentTypeJson, Data: []byte(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newest is the last event of a stream, as its JSON.
+func newest(t *testing.T, c *esdb.Client, stream string) string {
+	t.Helper()
+	rs, err := c.ReadStream(t.Context(), stream, esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rs.Close()
+	e, err := rs.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(e.OriginalEvent().Data)
+}
+
+// After it is set up the ledger's user can do what the ledger does, and no more;
+// others can do nothing to its streams.
+func TestSetUpGivesTheLedgerItsRights(t *testing.T) {
+	n, ca := secured(t)
+	admin, leo, otto := as(t, n, ca, "ann"), as(t, n, ca, "leo"), as(t, n, ca, "otto")
+	setup := eventstore.Setup{User: "leo", Groups: []eventstore.Group{testGroup}}
+
+	if _, err := leo.SetUp(t.Context(), setup); !errors.Is(err, eventstore.ErrDenied) {
+		t.Errorf("set up by an ordinary user: %v", err)
+	}
+	done, err := admin.SetUp(t.Context(), setup)
+	if err != nil || len(done) != 3 {
+		t.Fatalf("set up: %q, %v", done, err)
+	}
+	if done, err = admin.SetUp(t.Context(), setup); err != nil || len(done) != 0 {
+		t.Errorf("set up again: %q, %v", done, err)
+	}
+
+	appended := appendOne(t, leo, "permit-1", eventstore.NoStream())
+	if head, err := leo.Head(t.Context()); err != nil || head != appended.Position {
+		t.Errorf("the ledger's user reads $all up to %d, %v", head, err)
+	}
+	given := make(chan struct{})
+	consuming(t, leo, crew{consume: func(context.Context, eventstore.Recorded) error { close(given); return nil }})
+	<-given
+	if status, err := leo.GroupStatus(t.Context(), testGroup.Name); err != nil || status.Consumers != 1 {
+		t.Errorf("its user sees the group as %+v, %v", status, err)
+	}
+	if err := leo.ReplayParked(t.Context(), testGroup.Name); !errors.Is(err, eventstore.ErrDenied) {
+		t.Errorf("replayed by an ordinary user: %v", err)
+	}
+	if _, err := official(t, n, ca, "leo").DeleteStream(t.Context(), "permit-1", esdb.DeleteStreamOptions{ExpectedRevision: esdb.Any{}}); err == nil {
+		t.Error("the ledger's user may delete")
+	}
+	if _, err := official(t, n, ca, "leo").SetStreamMetadata(t.Context(), "permit-1", esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, esdb.StreamMetadata{}); err == nil {
+		t.Error("the ledger's user may truncate")
+	}
+
+	if _, err := otto.Append(t.Context(), "permit-2", eventstore.NoStream(), proposed(1)); !errors.Is(err, eventstore.ErrDenied) {
+		t.Errorf("another user appends: %v", err)
+	}
+	for _, err := range otto.Read(t.Context(), "permit-1", 0) {
+		if !errors.Is(err, eventstore.ErrDenied) {
+			t.Errorf("another user reads: %v", err)
+		}
+	}
+	if _, err := otto.Head(t.Context()); !errors.Is(err, eventstore.ErrDenied) {
+		t.Errorf("another user reads $all: %v", err)
+	}
+	if err := otto.Consume(t.Context(), testGroup, crew{}); !errors.Is(err, eventstore.ErrDenied) {
+		t.Errorf("another user consumes: %v", err)
+	}
+}
+
+// What an admin has set before is kept, and not given up without being asked.
+func TestSetUpKeepsWhatIsThere(t *testing.T) {
+	n, ca := secured(t)
+	admin, client := as(t, n, ca, "ann"), official(t, n, ca, "ann")
+	setup := eventstore.Setup{User: "leo"}
+	putJSON(t, client, "$settings", `{"$systemStreamAcl":{"$r":"otto"},"$userStreamAcl":{"$w":["otto"]},"theirs":1}`)
+	putJSON(t, client, "$$$all", `{"$acl":{"$r":"otto","$w":[]},"$cacheControl":7}`)
+
+	done, err := admin.SetUp(t.Context(), setup)
+	if !errors.Is(err, eventstore.ErrOtherDefaults) || !strings.Contains(err.Error(), `{"$w":["otto"]}`) || len(done) != 0 {
+		t.Errorf("with other defaults: %q, %v", done, err)
+	}
+	setup.Replace = true
+	if done, err = admin.SetUp(t.Context(), setup); err != nil || len(done) != 2 {
+		t.Fatalf("replaced: %q, %v", done, err)
+	}
+	for stream, want := range map[string][]string{
+		"$settings": {`"theirs":1`, `"$systemStreamAcl":{"$r":"otto"}`, `"$w":["$admins","leo"]`, `"$d":["$admins"]`},
+		"$$$all":    {`"$cacheControl":7`, `"$r":["otto","leo"]`, `"$w":[]`, `"$mr":["$admins","leo"]`},
+	} {
+		text := newest(t, client, stream)
+		if i := slices.IndexFunc(want, func(part string) bool { return !strings.Contains(text, part) }); i >= 0 {
+			t.Errorf("%s is %s, without %s", stream, text, want[i])
+		}
+	}
+	if done, err = admin.SetUp(t.Context(), setup); err != nil || len(done) != 0 {
+		t.Errorf("again: %q, %v", done, err)
+	}
+}
+
+func TestWhatIsNotSetUp(t *testing.T) {
+	n, ca := secured(t)
+	admin, client := as(t, n, ca, "ann"), official(t, n, ca, "ann")
+	for _, name := range []string{"", "$admins", "$all"} {
+		if _, err := admin.SetUp(t.Context(), eventstore.Setup{User: name}); err == nil {
+			t.Errorf("set up for %q", name)
+		}
+	}
+	putJSON(t, client, "$settings", `[1]`)
+	if _, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err == nil || !strings.Contains(err.Error(), "$settings") {
+		t.Errorf("with settings that are no object: %v", err)
+	}
+	putJSON(t, client, "$settings", `{}`)
+	putJSON(t, client, "$$$all", `{"$acl":{"$r":7}}`)
+	if _, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err == nil || !strings.Contains(err.Error(), "$$$all") {
+		t.Errorf("with an access list that cannot be read: %v", err)
+	}
+}

@@ -1,0 +1,169 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"permitledger/eventstore"
+)
+
+const (
+	// maxBatchBytes is how much a server takes in one append by default.
+	maxBatchBytes = 1 << 20
+	// maxBatchEvents keeps the memory of a batch of tiny events in bounds.
+	maxBatchEvents = 1000
+)
+
+// errLook ends a row of appends after one whose event only the target's log
+// can show.
+var errLook = errors.New("the target does not show what it has taken")
+
+// copier is one copy under way. It belongs to one goroutine.
+type copier struct {
+	Options
+	from, to eventstore.Verbatim
+	until    eventstore.Position // of the source; what comes later is left for the next time
+
+	source  *side
+	reached eventstore.Position // of the target: up to here it is the same
+	number  uint64              // how many events that are
+	found   uint64              // how many were there at first
+}
+
+// run copies. It compares as long as the target has events, then appends until
+// the source has none or the target is not where it was believed to be; then it
+// compares again. One append follows the other: several at a time could come to
+// lie in another order.
+func (c *copier) run(ctx context.Context) error {
+	var because error // the last append was not taken
+	for {
+		before := c.number
+		if err := c.compare(ctx); err != nil {
+			return err
+		}
+		if because == nil {
+			c.found = c.number
+		} else if c.number == before {
+			return because
+		}
+		if because = c.append(ctx); because == nil || ctx.Err() != nil {
+			return because
+		}
+	}
+}
+
+// compare goes through what the target holds beyond where it is known to be
+// the same.
+func (c *copier) compare(ctx context.Context) error {
+	target := pull(c.eventsOf(ctx, c.to, c.reached, atTheEnd))
+	defer target.stop()
+	return alongside(c.source, target, &c.number, func(s, t eventstore.Recorded) {
+		c.reached = t.Position
+		c.told(Copying, s)
+	})
+}
+
+// append writes the rest of the source. Nil says that all of it is written.
+func (c *copier) append(ctx context.Context) error {
+	for {
+		batch, err := c.batch()
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		done, err := c.write(ctx, batch)
+		if err != nil {
+			c.source.putBack(batch)
+			return explain(batch[0], err)
+		}
+		c.reached = done.Position
+		c.number += uint64(len(batch))
+		c.told(Copying, batch[len(batch)-1])
+	}
+}
+
+// batch takes what goes into one append: events of one stream that follow each
+// other in the source.
+func (c *copier) batch() (batch []eventstore.Recorded, err error) {
+	for size := 0; len(batch) < maxBatchEvents; {
+		next, err := c.source.peek()
+		if err != nil || next == nil {
+			return batch, err
+		}
+		size += len(next.Data) + len(next.Metadata) + 2*len(next.Type)
+		if len(batch) > 0 && (size > maxBatchBytes || !follows(batch[len(batch)-1], *next)) {
+			return batch, nil
+		}
+		batch = append(batch, *next)
+		c.source.take()
+	}
+	return batch, nil
+}
+
+// follows reports whether an event can be in the same append as the one before
+// it. Metadata goes alone: a server that is given several for a deleted stream
+// would write the stream again only after the last.
+func follows(before, next eventstore.Recorded) bool {
+	return next.Stream == before.Stream && next.Revision == before.Revision+1 && !isMetadata(next)
+}
+
+// write has the target do what the source has done.
+func (c *copier) write(ctx context.Context, batch []eventstore.Recorded) (eventstore.Appended, error) {
+	first := batch[0]
+	switch {
+	case isTombstone(first) && eventstore.IsLedgerStream(first.Stream):
+		return eventstore.Appended{}, ErrTombstone
+	case isTombstone(first):
+		return c.looked(c.to.Tombstone(ctx, first.Stream))
+	case isDeletion(first):
+		// To write metadata to a deleted stream would bring it back.
+		deleted, err := c.deleted(ctx, first.Stream)
+		if err != nil {
+			return eventstore.Appended{}, err
+		}
+		if deleted {
+			return c.looked(c.to.Delete(ctx, originalOf(first.Stream)))
+		}
+	}
+	return c.to.Append(ctx, batch)
+}
+
+// looked leaves it to the target's log where an event of its own came to lie.
+func (c *copier) looked(err error) (eventstore.Appended, error) {
+	if err == nil {
+		err = errLook
+	}
+	return eventstore.Appended{}, err
+}
+
+// deleted reports whether the newest metadata in a stream of the target hide
+// all of the stream that they are about.
+func (c *copier) deleted(ctx context.Context, metastream string) (deleted bool, err error) {
+	for r, err := range c.to.Read(ctx, metastream, 0) {
+		if err != nil {
+			return false, err
+		}
+		deleted = isDeletion(r)
+	}
+	return deleted, nil
+}
+
+func (c *copier) told(phase Phase, last eventstore.Recorded) {
+	if c.Progress != nil {
+		c.Progress(phase, c.number, last.Position, c.until)
+	}
+}
+
+// explain says of a batch that was not taken, and that a look at the target did
+// not account for, what that means.
+func explain(first eventstore.Recorded, err error) error {
+	conflict, ok := errors.AsType[*eventstore.ConflictError](err)
+	switch {
+	case !ok:
+		return fmt.Errorf("copy %s: %w", describe(first), err)
+	case conflict.Actual < int64(first.Revision)-1:
+		return fmt.Errorf("%w: the first event left of %s has revision %d, and %d would be next; what came before was scavenged away, "+
+			"so that a copy would number it anew", ErrGap, first.Stream, first.Revision, conflict.Actual+1)
+	}
+	return fmt.Errorf("%w: %w; stop that, empty the target and copy again", ErrDisturbed, conflict)
+}
