@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -37,6 +38,7 @@ type Ledger struct {
 	codec     *Codec
 	turns     turns
 	histories histories
+	copy      Copy // nil: there is none
 }
 
 // NewLedger puts the codec over the store.
@@ -52,10 +54,24 @@ func (l *Ledger) Codec() *Codec { return l.codec }
 
 // History is all events of a stream, oldest first; none if there is no such
 // stream. The slice is the caller's own, but what the events refer to is not
-// and must not be changed.
+// and must not be changed. Under a context of AllowCopy, the copy answers where
+// the log cannot.
 func (l *Ledger) History(ctx context.Context, stream string) ([]Event, error) {
-	h, err := l.past(ctx, stream)
-	return slices.Clone(h.events), err
+	events, err := l.events(ctx, stream)
+	return slices.Clone(events), err
+}
+
+// events is History, for nobody to change.
+func (l *Ledger) events(ctx context.Context, stream string) ([]Event, error) {
+	use := copyUse(ctx)
+	if _, used := use.Used(); used && l.copy != nil {
+		return l.fromCopy(ctx, stream, use) // and no more waiting, and one source for all
+	}
+	past, err := l.past(ctx, stream)
+	if use != nil && l.copy != nil && errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+		return l.fromCopy(ctx, stream, use)
+	}
+	return past.events, err
 }
 
 // past is the stream as it is now, and for nobody to change. What is remembered
@@ -110,21 +126,20 @@ func (l *Ledger) goOn(ctx context.Context, stream string, known history) (h hist
 
 // Load folds a whole stream.
 func Load[S any, E domain.Event](ctx context.Context, l *Ledger, stream string, a Aggregate[S, E]) (Loaded[S], error) {
-	past, err := l.past(ctx, stream)
+	events, err := l.events(ctx, stream)
 	if err != nil {
 		return Loaded[S]{}, err
 	}
-	return Fold(a, past.events)
+	return Fold(a, events)
 }
 
 // LoadUntil folds the events of a stream that come before the first one for
 // which cut is true: the state as it was then.
 func LoadUntil[S any, E domain.Event](ctx context.Context, l *Ledger, stream string, a Aggregate[S, E], cut func(Envelope) bool) (Loaded[S], error) {
-	past, err := l.past(ctx, stream)
+	events, err := l.events(ctx, stream)
 	if err != nil {
 		return Loaded[S]{}, err
 	}
-	events := past.events
 	for i, e := range events {
 		if cut(e.Envelope) {
 			events = events[:i]

@@ -31,33 +31,38 @@ var errNoPosition = errors.New("the answer to the append has no position")
 // again instead would write twice, because a server takes the same event ids
 // at another expected revision for new events. When the server cannot be
 // asked within the bound the error is ErrUnavailable, and the batch may or may
-// not be there.
+// not be there. The same error, much sooner, tells that the server is away and
+// that nothing was sent.
 func (s *Store) Append(ctx context.Context, stream string, expected Expected, batch []Proposed) (Appended, error) {
 	if err := checkBatch(stream, batch); err != nil {
 		return Appended{}, err
 	}
-	return s.append(ctx, stream, expected, clientEvents(batch))
+	return s.append(ctx, stream, expected, clientEvents(batch), s.cfg.Wait)
 }
 
 // append does it for events of the client, which are made once: what is sent
-// again is what was sent before.
-func (s *Store) append(ctx context.Context, stream string, expected Expected, events []esdb.EventData) (Appended, error) {
+// again is what was sent before. within is for acquire, until something was
+// sent, whose outcome has to be found out.
+func (s *Store) append(ctx context.Context, stream string, expected Expected, events []esdb.EventData, within time.Duration) (Appended, error) {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: clientRevision(expected), Deadline: &s.cfg.TryTimeout}
 
 	var last error
 	done, err := backoff.Retry(ctx, func() (Appended, error) {
 		var result *esdb.WriteResult
-		result, last = call(ctx, s.conn, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
+		result, last = call(ctx, s.conn, within, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
 			return c.AppendToStream(ctx, stream, options, events...)
 		})
 		if last == nil && result.CommitPosition == 0 {
 			last = errNoPosition
 		}
+		away := errors.Is(last, errNotConnected)
 		switch {
 		case last == nil:
 			return Appended{Revision: result.NextExpectedVersion, Position: Position(result.CommitPosition)}, nil
-		case definite(last):
+		case definite(last), away && within != forEver:
 			return Appended{}, backoff.Permanent(last)
+		case !away && !errors.Is(last, errSessionEnded):
+			within = forEver
 		}
 		return Appended{}, last
 	}, s.retry(outcomeResent)...)

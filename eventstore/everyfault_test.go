@@ -99,6 +99,11 @@ func strike(t *testing.T, address string, direct *eventstore.Store, f faultproxy
 func (s *struck) outlive(ctx context.Context, call func(*struck, context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	if s.Kind != faultproxy.Features { // else connecting would meet what is meant for the call
+		if err := s.store.Await(ctx); err != nil {
+			return err
+		}
+	}
 	armed := s.proxy.Arm(s.Fault)
 	if err := call(s, ctx); err != nil {
 		return err

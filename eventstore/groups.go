@@ -95,7 +95,7 @@ func (s *Store) ReplayParked(ctx context.Context, name string) error {
 func (s *Store) manage(ctx context.Context, need string, f func(context.Context, *esdb.Client) error) error {
 	pause, began := s.pauses(), time.Now()
 	for {
-		_, err := call(ctx, s.conn, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (struct{}, error) {
+		_, err := call(ctx, s.conn, s.cfg.Wait, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (struct{}, error) {
 			return struct{}{}, f(ctx, c)
 		})
 		switch {
@@ -103,6 +103,8 @@ func (s *Store) manage(ctx context.Context, need string, f func(context.Context,
 			return err
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.Is(err, errNotConnected):
+			return fmt.Errorf("%w: %v", ErrUnavailable, err)
 		case !transient(err) && !errors.Is(err, context.DeadlineExceeded): // of this one try: the answer did not come
 			return groupError(err, need)
 		}
@@ -144,7 +146,7 @@ type Consumer interface {
 // server refuses, and ErrClosed when the store is closed.
 func (s *Store) Consume(ctx context.Context, g Group, c Consumer) error {
 	pause := s.pauses()
-	quiet := false // the present outage has been logged
+	quiet := false // the present trouble has been logged
 	for {
 		err := s.consumeOnce(ctx, g, c, func() { pause.Reset(); quiet = false })
 		switch {
@@ -155,8 +157,8 @@ func (s *Store) Consume(ctx context.Context, g Group, c Consumer) error {
 		case !errors.Is(err, errDropped) && !transient(err):
 			return groupError(err, "read ($r) $all through the persistent subscription "+g.Name)
 		}
-		if !quiet {
-			quiet = true
+		if !quiet && !errors.Is(err, errSessionEnded) && !connectionLost(err) {
+			quiet = true // and a lost connection is logged where it is known first
 			s.logger.Warn("persistent subscription interrupted", "group", g.Name, "reason", err)
 		}
 		if !sleep(ctx, pause.NextBackOff()) {
@@ -192,7 +194,7 @@ func (s *Store) consumeOnce(ctx context.Context, g Group, c Consumer, joined fun
 		}
 		return m.receive(emit)
 	}
-	return stream(ctx, s.conn, s.cfg.Bound, worthOfSubscription, open, func(m *given) error {
+	return stream(ctx, s.conn, forEver, subscribed, open, func(m *given) error {
 		if m == nil {
 			joined()
 			c.Listening()

@@ -78,7 +78,7 @@ func Handle[S any, E domain.Event](ctx context.Context, l *Ledger, stream string
 	}
 	defer done()
 	once := func() (out Outcome[S], err error) {
-		past, err := l.past(ctx, stream)
+		past, err := l.past(ctx, stream) // nothing is decided on a copy
 		if err != nil {
 			return out, err
 		}

@@ -68,6 +68,9 @@ func (s *oddServer) Append(in streams.Streams_AppendServer) error {
 }
 
 func (s *oddServer) Read(_ *streams.ReadReq, out streams.Streams_ReadServer) error {
+	if s.read == nil {
+		return nil
+	}
 	return s.read(out)
 }
 

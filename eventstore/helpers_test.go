@@ -42,6 +42,7 @@ func connect(t *testing.T, address string, change ...func(*eventstore.Config)) *
 	cfg := eventstore.Config{
 		ConnectionString: "esdb://" + address + "?tls=false&discoveryInterval=10",
 		Bound:            30 * time.Second,
+		Wait:             30 * time.Second,
 		MaxBackoff:       50 * time.Millisecond,
 		Logger:           slog.New(slog.DiscardHandler),
 	}

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // mailbox hands messages from the goroutine that receives them to the one that
@@ -45,6 +46,37 @@ func (m *mailbox[T]) put(ctx context.Context, v T) bool {
 		}
 	}
 	return false
+}
+
+// wait returns when there is something to get, or nothing comes any more. With
+// silence, if that is not 0, it fails when nothing has come for so long; what
+// has come by then is worth it.
+func (m *mailbox[T]) wait(ctx context.Context, s *session, silence time.Duration) error {
+	select {
+	case <-m.some: // most often so, and a timer would cost more than a message
+		return nil
+	default:
+	}
+	var silent <-chan time.Time
+	if silence > 0 {
+		t := time.NewTimer(silence)
+		defer t.Stop()
+		silent = t.C
+	}
+	select {
+	case <-m.some:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.ended:
+		return errSessionEnded
+	case <-silent:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if len(m.items) == 0 && !m.over {
+			return errSilent
+		}
+	}
+	return nil
 }
 
 // end says that nothing comes any more, and why.

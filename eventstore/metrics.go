@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -18,7 +19,7 @@ type metrics struct {
 	appends *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, connection func() Connection) (*metrics, error) {
 	m := &metrics{appends: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "permitledger",
 		Name:      "appends_total",
@@ -27,12 +28,40 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	for _, o := range []string{outcomeDone, outcomeConflict, outcomeResent, outcomeFailed} {
 		m.appends.WithLabelValues(o)
 	}
-	if reg != nil {
-		if err := reg.Register(m.appends); err != nil {
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.appends, upGauge(connection), awayGauge(connection)} {
+		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("event store metrics: %w", err)
 		}
 	}
 	return m, nil
+}
+
+func upGauge(connection func() Connection) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "permitledger", Subsystem: "eventstore", Name: "up",
+		Help: "1 while the event store can be reached, else 0.",
+	}, func() float64 {
+		if connection().Up {
+			return 1
+		}
+		return 0
+	})
+}
+
+func awayGauge(connection func() Connection) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "permitledger", Subsystem: "eventstore", Name: "away_seconds",
+		Help: "For how long the event store has been away; 0 while it is there.",
+	}, func() float64 {
+		c := connection()
+		if c.Up || c.Since.IsZero() {
+			return 0
+		}
+		return time.Since(c.Since).Seconds()
+	})
 }
 
 func (m *metrics) appended(outcome string) { m.appends.WithLabelValues(outcome).Inc() }

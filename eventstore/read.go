@@ -6,14 +6,19 @@ import (
 	"io"
 	"iter"
 	"math"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 )
 
 // Read yields the events of a stream forwards, from a revision on. A stream
 // that does not exist yields nothing. A broken connection is taken up again
-// where it broke. After an error nothing more is yielded.
+// where it broke, within Config.Wait. After an error nothing more is yielded.
 func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[Recorded, error] {
+	return s.read(ctx, stream, from, s.cfg.Wait)
+}
+
+func (s *Store) read(ctx context.Context, stream string, from uint64, bound time.Duration) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		next := from
 		open := func(ctx context.Context, c *esdb.Client, emit func(Recorded) bool) error {
@@ -26,7 +31,7 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[
 			}
 			return receive(rs, emit)
 		}
-		deliver(yield, takeUp(ctx, s, true, open, func(r Recorded) error {
+		deliver(yield, takeUp(ctx, s, bound, open, func(r Recorded) error {
 			next = r.Revision + 1
 			return hand(yield, r)
 		}))
@@ -34,7 +39,9 @@ func (s *Store) Read(ctx context.Context, stream string, from uint64) iter.Seq2[
 }
 
 // ReadAll yields the ledger's events strictly after a position, in the order
-// of the log, up to its end as it was reached.
+// of the log, up to its end as it was reached. It is for work that takes
+// minutes and is as patient as an append: within Config.Bound a broken
+// connection is taken up again where it broke.
 func (s *Store) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded, error] {
 	return s.readAll(ctx, from, IsLedgerStream)
 }
@@ -50,17 +57,16 @@ func (s *Store) readAll(ctx context.Context, from Position, wanted func(stream s
 			if err != nil {
 				return err
 			}
-			after := last
-			return receive(rs, func(r Recorded) bool {
-				// The client cannot send a filter with this request.
-				if r.Position <= after || !wanted(r.Stream) {
-					return true
-				}
-				return emit(r)
-			})
+			return receive(rs, emit)
 		}
-		deliver(yield, takeUp(ctx, s, true, open, func(r Recorded) error {
+		deliver(yield, takeUp(ctx, s, s.cfg.Bound, open, func(r Recorded) error {
+			if r.Position <= last {
+				return nil
+			}
 			last = r.Position
+			if !wanted(r.Stream) {
+				return nil // the client cannot send a filter with this request
+			}
 			return hand(yield, r)
 		}))
 	}
@@ -77,18 +83,18 @@ func (s *Store) head(ctx context.Context, wanted func(stream string) bool) (Posi
 		if err != nil {
 			return err
 		}
-		return receive(rs, func(r Recorded) bool {
-			if !wanted(r.Stream) {
-				return true
-			}
-			emit(r)
-			return false
-		})
+		return receive(rs, emit)
 	}
-	err := takeUp(ctx, s, true, open, func(r Recorded) error {
+	err := takeUp(ctx, s, s.cfg.Wait, open, func(r Recorded) error {
+		if !wanted(r.Stream) {
+			return nil
+		}
 		head = r.Position
-		return nil
+		return errStopped
 	})
+	if errors.Is(err, errStopped) {
+		err = nil
+	}
 	return head, err
 }
 

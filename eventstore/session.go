@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"google.golang.org/grpc/codes"
+	headers "google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -22,12 +25,16 @@ import (
 //
 // So no call of ours touches a client directly. A connector keeps one client
 // at a time in a session. Calls run in a goroutine of their own, and their
-// caller waits for the context as well. A session's client never gives up
-// looking; before there is one, only one goroutine searches. A session whose
-// connection was lost is retired: new calls get a new one, the old one is
-// closed by its last call. And once a call on a session is about to tell the
-// client that the connection is lost, no other call may begin there, because
-// it would make the client search anew and leak the old connection.
+// caller waits for the context as well. Looking for a node is done by one
+// goroutine, which never gives up (discover.go). A session whose connection was
+// lost, or whose node no longer leads, is retired: new calls get a new one, the
+// old one is closed by its last call. And once a call on a session is about to
+// tell the client that the connection is lost, no other call may begin there,
+// because it would make the client search anew and leak the old connection.
+//
+// While there is no session the store is away. Whoever has sent nothing yet
+// waits only through the beginning of an outage, which a change of leader does
+// not outlast, and is told at once afterwards: requests do not pile up.
 
 // errNotConnected is the reason when a caller's time ran out before there was
 // any connection at all, so that surely nothing was sent.
@@ -54,7 +61,7 @@ type session struct {
 	// gate is held for reading by calls that have yet to get the connection
 	// from the client.
 	gate sync.RWMutex
-	lost bool // no call may begin any more; guarded by gate
+	lost atomic.Bool // no call may begin any more
 
 	refs    int  // guarded by connector.mu
 	retired bool // guarded by connector.mu
@@ -63,13 +70,23 @@ type session struct {
 // begin lets a call onto the client, unless the connection is lost. The
 // context that it returns is for the client, and done for after the call.
 func (s *session) begin(ctx context.Context) (_ context.Context, done func(), ok bool) {
+	if s.lost.Load() {
+		return nil, nil, false
+	}
 	s.gate.RLock()
-	if s.lost {
+	if s.lost.Load() {
 		s.gate.RUnlock()
 		return nil, nil, false
 	}
 	done = sync.OnceFunc(s.gate.RUnlock)
-	return beginning{ctx, done}, done, true
+	return beginning{fromLeader(ctx), done}, done, true
+}
+
+// fromLeader asks that only the leader answers. A node that has lost the lead
+// knows less than what was acknowledged: it would show a person's record as it
+// was. The client has an option for this, but puts it where nothing is sent.
+func fromLeader(ctx context.Context) context.Context {
+	return headers.AppendToOutgoingContext(ctx, "requires-leader", "true")
 }
 
 // beginning is the context of a call that begins. The client asks it for its
@@ -93,7 +110,7 @@ func (s *session) heard(level esdb.LogLevel, args []any) {
 	}
 	if err, ok := args[0].(error); ok && connectionLost(err) {
 		s.gate.Lock()
-		s.lost = true
+		s.lost.Store(true)
 		s.gate.Unlock()
 	}
 }
@@ -109,7 +126,9 @@ type connector struct {
 	mu      sync.Mutex
 	current *session      // nil: none yet, or the last one was retired
 	dialing chan struct{} // non-nil while a new one is being made; then closed
-	reason  string        // the client's last complaint while dialing
+	since   time.Time     // when current was last set or taken away, or first looked for
+	reason  string        // why there is none: the last complaint
+	leader  string        // who leads, as a node has said that does not; to be tried once
 }
 
 func newConnector(conf *esdb.Configuration, grace time.Duration, logger *slog.Logger) *connector {
@@ -129,9 +148,14 @@ func (c *connector) heard(level esdb.LogLevel, format string, args ...any) {
 	c.logger.Debug("eventstore client", "line", line)
 }
 
-// acquire returns a session with one more call on it. It waits for a
-// connection as long as ctx allows.
-func (c *connector) acquire(ctx context.Context) (*session, error) {
+// forEver is for who waits for a connection as long as its context allows.
+const forEver time.Duration = -1
+
+// acquire returns a session with one more call on it. While there is none it
+// waits, but only for so long after the store went away; who comes later than
+// that is told at once.
+func (c *connector) acquire(ctx context.Context, within time.Duration) (*session, error) {
+	var enough <-chan time.Time
 	for {
 		c.mu.Lock()
 		if c.isClosed() {
@@ -143,15 +167,22 @@ func (c *connector) acquire(ctx context.Context) (*session, error) {
 			c.mu.Unlock()
 			return s, nil
 		}
-		if c.dialing == nil {
-			c.dialing = make(chan struct{})
-			go c.dial(c.dialing)
-		}
-		wait := c.dialing
+		c.dialLocked()
+		wait, left := c.dialing, within-time.Since(c.since)
 		c.mu.Unlock()
+		if within != forEver && enough == nil {
+			if left <= 0 {
+				return nil, c.notConnected()
+			}
+			timer := time.NewTimer(left)
+			defer timer.Stop()
+			enough = timer.C
+		}
 		select {
 		case <-wait:
 		case <-c.closed:
+		case <-enough:
+			return nil, c.notConnected()
 		case <-ctx.Done():
 			return nil, c.notConnected()
 		}
@@ -174,59 +205,6 @@ func (c *connector) notConnected() error {
 		return errNotConnected
 	}
 	return fmt.Errorf("%w: %s", errNotConnected, c.reason)
-}
-
-// dial makes a client and waits until it has found a node. It has the client
-// to itself, so nobody else can be caught in a search that fails.
-func (c *connector) dial(done chan struct{}) {
-	s := &session{ended: make(chan struct{}), finished: make(chan struct{})}
-	err := c.search()
-	if err == nil {
-		conf := c.conf
-		conf.Logger = func(level esdb.LogLevel, format string, args ...any) {
-			s.heard(level, args)
-			c.heard(level, format, args...)
-		}
-		s.client, err = esdb.NewClient(&conf)
-	}
-	if err == nil {
-		_, err = s.client.GetServerVersion()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer close(done)
-	c.dialing = nil
-	if err != nil {
-		c.reason = err.Error()
-		return
-	}
-	if c.isClosed() {
-		_ = s.client.Close()
-		return
-	}
-	c.reason = ""
-	c.current = s
-	c.logger.Info("event store connected")
-}
-
-// search returns when a node can be reached. It uses clients that give up
-// after one attempt, so that it can end when the store is closed meanwhile.
-func (c *connector) search() error {
-	conf := c.conf
-	conf.MaxDiscoverAttempts = 1
-	conf.Logger = c.heard
-	for !c.isClosed() {
-		client, err := esdb.NewClient(&conf)
-		if err != nil {
-			return err
-		}
-		_, err = client.GetServerVersion() // pauses by itself when it fails
-		_ = client.Close()
-		if err == nil {
-			return nil
-		}
-	}
-	return ErrClosed
 }
 
 // release gives a call's session back, and retires it when the call found
@@ -256,14 +234,16 @@ func (c *connector) retireLocked(s *session, why error) {
 		return
 	}
 	s.retired = true
-	if c.current == s {
-		c.current = nil
-	}
 	if errors.Is(why, ErrClosed) {
+		c.current = nil
 		close(s.ended)
 		return
 	}
-	c.logger.Warn("event store connection lost", "reason", why)
+	if c.current == s {
+		c.current, c.since, c.reason = nil, time.Now(), why.Error()
+		c.logger.Warn("event store connection lost", "reason", why)
+		c.dialLocked() // whether or not anybody waits for it
+	}
 	time.AfterFunc(c.grace, func() { close(s.ended) })
 }
 
@@ -309,10 +289,20 @@ func connectionLost(err error) bool {
 	if _, ok := errors.AsType[*panicError](err); ok {
 		return true
 	}
-	if e, ok := errors.AsType[*esdb.Error](err); ok && e.Code() == esdb.ErrorCodeConnectionClosed {
-		return true
+	if e, ok := errors.AsType[*esdb.Error](err); ok {
+		switch e.Code() {
+		case esdb.ErrorCodeConnectionClosed, esdb.ErrorCodeNotLeader:
+			return true
+		}
 	}
-	return status.Code(rootStatus(err)) == codes.Unavailable
+	return status.Code(rootStatus(err)) == codes.Unavailable || leaderless(err)
+}
+
+// leaderless reports whether a node said that it does not lead, and that it does
+// not know of anybody who does.
+func leaderless(err error) bool {
+	s := status.Convert(rootStatus(err))
+	return s.Code() == codes.Unknown && strings.Contains(s.Message(), "No leader info")
 }
 
 // rootStatus finds the gRPC status inside the client's errors. The client's
@@ -329,7 +319,7 @@ func rootStatus(err error) error {
 }
 
 // run makes one call on a session's client. A panic inside the client becomes
-// an error.
+// an error. With errSessionEnded surely nothing was sent.
 func (c *connector) run(ctx context.Context, s *session, f func(context.Context) error) (err error) {
 	ctx, begun, ok := s.begin(ctx)
 	if !ok {
@@ -347,8 +337,9 @@ func (c *connector) run(ctx context.Context, s *session, f func(context.Context)
 
 // call runs one request within timeout. When the answer does not come in time
 // the connection is suspect and is replaced, so that the next try does not
-// wait on the same silence; when the caller's own context ends it is not.
-func call[T any](ctx context.Context, c *connector, timeout time.Duration, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
+// wait on the same silence; when the caller's own context ends it is not. For
+// within, see acquire.
+func call[T any](ctx context.Context, c *connector, within, timeout time.Duration, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -356,7 +347,7 @@ func call[T any](ctx context.Context, c *connector, timeout time.Duration, f fun
 	var none T
 	try, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	s, err := c.acquire(try)
+	s, err := c.acquire(try, within)
 	if err != nil {
 		return none, err
 	}

@@ -3,7 +3,6 @@ package eventstore
 import (
 	"fmt"
 	"log/slog"
-	"math"
 	"sync/atomic"
 	"time"
 
@@ -29,10 +28,15 @@ type Config struct {
 	// TryTimeout is how long one attempt to append may take before its
 	// outcome counts as unknown. Default 5 s, and at most Bound.
 	TryTimeout time.Duration
-	// Bound is how long an append whose outcome is unknown is sent again, or a
-	// read is taken up again without any progress, before ErrUnavailable; and
+	// Bound is how long an append whose outcome is unknown is sent again, or
+	// ReadAll is taken up again without any progress, before ErrUnavailable; and
 	// how long Handle decides anew after conflicts. Default 15 s.
 	Bound time.Duration
+	// Wait is for what nobody should wait longer for than a cluster takes to
+	// change its leader: a read of one stream is taken up again for so long
+	// without any progress, and while the store is away nothing new is begun
+	// that much after it went away. Default 3 s, and at most Bound.
+	Wait time.Duration
 	// MaxBackoff is the longest pause between attempts. The first is a few
 	// milliseconds. Default 1 s.
 	MaxBackoff time.Duration
@@ -59,7 +63,10 @@ func Connect(cfg Config) (*Store, error) {
 	if cfg.MaxBackoff <= 0 {
 		cfg.MaxBackoff = time.Second
 	}
-	cfg.TryTimeout = min(cfg.TryTimeout, cfg.Bound)
+	if cfg.Wait <= 0 {
+		cfg.Wait = 3 * time.Second
+	}
+	cfg.TryTimeout, cfg.Wait = min(cfg.TryTimeout, cfg.Bound), min(cfg.Wait, cfg.Bound)
 	logger := cfg.Logger
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -71,13 +78,14 @@ func Connect(cfg Config) (*Store, error) {
 	if conf.Username != "" && conf.DisableTLS {
 		logger.Warn("the connection string has a user and tls=false: without TLS the user and the password are not sent")
 	}
-	m, err := newMetrics(cfg.Registerer)
+	conn := newConnector(conf, cfg.TryTimeout, logger)
+	m, err := newMetrics(cfg.Registerer, conn.connection)
 	if err != nil {
 		return nil, err
 	}
 	return &Store{
 		cfg:     cfg,
-		conn:    newConnector(conf, cfg.TryTimeout, logger),
+		conn:    conn,
 		logger:  logger,
 		metrics: m,
 	}, nil
@@ -101,8 +109,8 @@ func clientConfig(cfg Config) (*esdb.Configuration, error) {
 	if err := conf.Validate(); err != nil {
 		return nil, fmt.Errorf("connection string: %v", err)
 	}
-	// A client that stops looking for a node is dead for ever.
-	conf.MaxDiscoverAttempts = math.MaxInt
+	// Whatever is decided is decided on what the leader knows.
+	conf.NodePreference = esdb.NodePreferenceLeader
 	return conf, nil
 }
 

@@ -16,13 +16,22 @@ import (
 // Beyond that the transport's flow control reaches back to the server.
 const readAhead = 256
 
-// How many messages have to have come before the consumer of a stream is woken,
-// unless it ends before: what lies in the log can wait for company, what
-// happens now cannot.
-const (
-	worthOfRead         = 64
-	worthOfSubscription = 1
-)
+// way is how the messages of a stream are waited for.
+type way struct {
+	// worth is how many have to have come before the consumer is woken, unless
+	// the stream ends before: what lies in the log can wait for company, what
+	// happens now cannot.
+	worth int
+	// silence is how long nothing may come. 0 is for ever: that nothing happens
+	// is no fault of a subscription.
+	silence time.Duration
+}
+
+// worthOfRead is the worth of a read.
+const worthOfRead = 64
+
+// subscribed is the way of a subscription.
+var subscribed = way{worth: 1}
 
 // takerError is an error of the consumer of a stream; it ends the stream and
 // is passed on as it is.
@@ -37,19 +46,22 @@ var errStopped = errors.New("stopped")
 // (nil), fails, or emit returns false.
 type source[T any] func(ctx context.Context, client *esdb.Client, emit func(T) bool) error
 
+// errSilent ends a read to which the server said nothing more.
+var errSilent = errors.New("the event store does not answer")
+
 // stream runs a source in a goroutine of its own and hands its messages to
 // take. A receive of the client can block in ways that no context ends; here
-// it is only its own goroutine that waits.
-func stream[T any](ctx context.Context, c *connector, patience time.Duration, worth int, open source[T], take func(T) error) error {
-	waiting, stop := context.WithTimeout(ctx, patience)
-	s, err := c.acquire(waiting)
-	stop()
+// it is only its own goroutine that waits. For within, see acquire. When no
+// message comes for as long as the way's silence, if that is not 0, the
+// connection is suspect and is replaced.
+func stream[T any](ctx context.Context, c *connector, within time.Duration, w way, open source[T], take func(T) error) error {
+	s, err := c.acquire(ctx, within)
 	if err != nil {
 		return err
 	}
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
-	box := newMailbox[T](worth)
+	box := newMailbox[T](w.worth)
 	c.calls.run(func() {
 		err := c.run(reading, s, func(ctx context.Context) error {
 			return open(ctx, s.client, func(v T) bool { return box.put(reading, v) })
@@ -62,12 +74,11 @@ func stream[T any](ctx context.Context, c *connector, patience time.Duration, wo
 	})
 	var items []T
 	for over := false; !over; {
-		select {
-		case <-box.some:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-s.ended:
-			return errSessionEnded
+		if err := box.wait(ctx, s, w.silence); err != nil {
+			if errors.Is(err, errSilent) {
+				c.retire(s, err)
+			}
+			return err
 		}
 		items, over, err = box.get(items)
 		for _, v := range items {
@@ -81,17 +92,19 @@ func stream[T any](ctx context.Context, c *connector, patience time.Duration, wo
 
 // takeUp runs a stream to its end, opening it again wherever the connection
 // breaks; open must go on after what take has seen. With a bound it gives up
-// with ErrUnavailable when that long nothing came.
-func takeUp[T any](ctx context.Context, s *Store, bounded bool, open source[T], take func(T) error) error {
-	pause, worth := s.pauses(), worthOfSubscription
+// with ErrUnavailable when that long nothing came, or the store has been away
+// for longer; without one (forEver) it never does.
+func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open source[T], take func(T) error) error {
+	bounded, w := bound != forEver, subscribed
 	if bounded {
-		worth = worthOfRead
+		w = way{worth: worthOfRead, silence: s.cfg.TryTimeout}
 	}
+	pause := s.pauses()
 	progress := time.Now()
-	quiet := false // the present outage has been logged
+	quiet := false // the present trouble has been logged
 	for {
 		moved := false
-		err := stream(ctx, s.conn, s.cfg.Bound, worth, open, func(v T) error {
+		err := stream(ctx, s.conn, bound, w, open, func(v T) error {
 			moved = true
 			return take(v)
 		})
@@ -116,10 +129,11 @@ func takeUp[T any](ctx context.Context, s *Store, bounded bool, open source[T], 
 			progress, quiet = time.Now(), false
 		}
 		wait := pause.NextBackOff()
-		if bounded && time.Since(progress)+wait > s.cfg.Bound {
+		if bounded && (errors.Is(err, errNotConnected) || time.Since(progress)+wait > bound) {
 			return fmt.Errorf("%w: %v", ErrUnavailable, err)
 		}
-		if !bounded && !quiet {
+		if !bounded && !quiet && !errors.Is(err, errSessionEnded) && !connectionLost(err) {
+			// That the connection was lost is logged where it is known first.
 			quiet = true
 			s.logger.Warn("subscription interrupted", "reason", readError(err))
 		}
@@ -152,7 +166,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // transient reports whether the same read may succeed a little later.
 func transient(err error) bool {
-	if errors.Is(err, errNotConnected) || errors.Is(err, errSessionEnded) {
+	if errors.Is(err, errNotConnected) || errors.Is(err, errSessionEnded) || errors.Is(err, errSilent) {
 		return true
 	}
 	if _, ok := errors.AsType[*panicError](err); ok {
@@ -168,7 +182,15 @@ func transient(err error) bool {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Aborted, codes.Internal, codes.ResourceExhausted:
 		return true
 	}
-	return false
+	return leaderless(err)
+}
+
+// unavailable is the answer to somebody who waited for the store in vain.
+func unavailable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w (%v)", ErrUnavailable, context.Cause(ctx), err)
+	}
+	return fmt.Errorf("%w: %v", ErrUnavailable, err)
 }
 
 // readError keeps the client's types out of what callers see.

@@ -53,7 +53,7 @@ func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error 
 		defer func() { _ = sub.Close() }()
 		return follow(sub, emit)
 	}
-	return takeUp(ctx, s, false, open, func(m message) error {
+	return takeUp(ctx, s, forEver, open, func(m message) error {
 		switch {
 		case m.event != nil:
 			if m.event.Position <= last {

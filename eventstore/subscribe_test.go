@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -172,3 +173,89 @@ func TestASubscriptionSurvives(t *testing.T) {
 		t.Errorf("saw %d events, want %d, in order", len(got), len(want))
 	}
 }
+
+// Each event comes once and in order wherever the connection breaks: at any kind
+// of message that the subscription gives, and at any point of opening another.
+func TestASubscriptionCutAnywhere(t *testing.T) {
+	met := map[string]int{}
+	for seed := range uint64(6) {
+		cutAnywhere(t, rand.New(rand.NewPCG(seed, 2)), met)
+	}
+	for _, kind := range []string{"event", "caught up", "progress", "opening"} {
+		if met[kind] == 0 {
+			t.Errorf("nothing was cut at: %s (%v)", kind, met)
+		}
+	}
+}
+
+func cutAnywhere(t *testing.T, random *rand.Rand, met map[string]int) {
+	const before, after, most = 300, 60, 40
+	n := start(t)
+	b := broken{Proxy: faultproxy.New(t, n.Addr()), direct: connect(t, n.Addr())}
+	b.store = connect(t, b.Addr())
+	other := foreign(t, n)
+	var want, got []uuid.UUID
+	more := func(i int) {
+		p := proposed(1)
+		want = append(want, p[0].ID)
+		if _, err := b.direct.Append(t.Context(), fmt.Sprintf("permit-%d", i), eventstore.NoStream(), p); err != nil {
+			t.Error(err)
+		}
+	}
+	for i := range before {
+		more(i)
+		for range random.IntN(5) {
+			write(t, other, "orders-1") // what is passed over makes the server tell its progress
+		}
+	}
+	cuts := 0
+	var waiting *faultproxy.Armed
+	cut := func(kind string, one int) error {
+		if random.IntN(one) > 0 || cuts >= most {
+			return nil
+		}
+		cuts++
+		met[kind]++
+		if waiting != nil {
+			select {
+			case <-waiting.Struck():
+				met["opening"]++
+			default:
+				b.Disarm(waiting)
+			}
+		}
+		waiting = nil
+		if random.IntN(2) == 0 {
+			waiting = b.Arm(faultproxy.Fault{Kind: faultproxy.SubscribeAll, At: pick(random, faultproxy.Points()...),
+				Harm: pick(random, faultproxy.Cut, faultproxy.Reset)})
+		}
+		b.Do(pick(random, faultproxy.Cut, faultproxy.Reset))
+		return nil
+	}
+	err := b.store.Subscribe(t.Context(), 0, funcs{
+		event: func(r eventstore.Recorded) error {
+			switch got = append(got, r.ID); {
+			case len(got) == before+after:
+				return errEnough
+			case len(got) >= before && len(got) == len(want):
+				more(len(got))
+			}
+			return cut("event", 20)
+		},
+		caughtUp: func() error {
+			if len(got) == len(want) {
+				more(len(got))
+			}
+			return cut("caught up", 2)
+		},
+		progress: func(eventstore.Position) error { return cut("progress", 2) },
+	})
+	if !errors.Is(err, errEnough) {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("saw %d events, want %d, in order", len(got), len(want))
+	}
+}
+
+func pick[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }

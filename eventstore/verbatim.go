@@ -22,9 +22,9 @@ func (v Verbatim) ReadAll(ctx context.Context, from Position) iter.Seq2[Recorded
 	return v.s.readAll(ctx, from, anyStream)
 }
 
-// Read is Store.Read.
+// Read is Store.Read, as patient as ReadAll.
 func (v Verbatim) Read(ctx context.Context, stream string, from uint64) iter.Seq2[Recorded, error] {
-	return v.s.Read(ctx, stream, from)
+	return v.s.read(ctx, stream, from, v.s.cfg.Bound)
 }
 
 // Head is the position of the last event in the log, whatever its stream, 0
@@ -33,7 +33,8 @@ func (v Verbatim) Head(ctx context.Context) (Position, error) { return v.s.head(
 
 // Append writes events to their stream as another log holds them: the same ids,
 // types, bytes and content types at the same revisions. They are of one stream
-// and follow each other. Otherwise it is Store.Append.
+// and follow each other. It waits for a store that is away as for an answer;
+// otherwise it is Store.Append.
 func (v Verbatim) Append(ctx context.Context, batch []Recorded) (Appended, error) {
 	if len(batch) == 0 {
 		return Appended{}, errEmptyBatch
@@ -45,7 +46,7 @@ func (v Verbatim) Append(ctx context.Context, batch []Recorded) (Appended, error
 			events[i].ContentType = esdb.ContentTypeJson
 		}
 	}
-	return v.s.append(ctx, batch[0].Stream, After(int64(batch[0].Revision)-1), events)
+	return v.s.append(ctx, batch[0].Stream, After(int64(batch[0].Revision)-1), events, forEver)
 }
 
 // Delete hides the events of a stream, as EventStoreDB deletes softly. It is
@@ -64,7 +65,7 @@ func (v Verbatim) Tombstone(ctx context.Context, stream string) error {
 }
 
 func (v Verbatim) end(ctx context.Context, stream string, do func(context.Context, *esdb.Client) (*esdb.DeleteResult, error)) error {
-	_, err := call(ctx, v.s.conn, v.s.cfg.TryTimeout, do)
+	_, err := call(ctx, v.s.conn, forEver, v.s.cfg.TryTimeout, do)
 	switch denied := accessError(err, "delete ($d) the stream "+stream); {
 	case err == nil:
 		return nil

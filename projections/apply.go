@@ -126,6 +126,12 @@ func impersonal(m Model) bool {
 	return ok && i.Impersonal()
 }
 
+// asStored reports whether a model wants events as the log holds them.
+func asStored(m Model) bool {
+	s, ok := m.(interface{ AsStored() bool })
+	return ok && s.AsStored()
+}
+
 // ofTheMachine tells an error that is none of the event's: it goes away by
 // itself or by somebody's help, and the same event can then be applied.
 func ofTheMachine(err error) bool {

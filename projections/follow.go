@@ -61,8 +61,10 @@ type follower struct {
 type message struct {
 	kind  messageKind
 	event eventstore.Event // only the place when err is set, and the instant when it is passed over
-	pass  bool             // counted, and not given to the model
-	err   error            // it could not be decoded
+	// stored is the event itself, for a model that wants it so.
+	stored *eventstore.Recorded
+	pass   bool  // counted, and not given to the model
+	err    error // it could not be decoded
 }
 
 type messageKind uint8
@@ -79,6 +81,7 @@ type intake struct {
 	ctx      context.Context // of the one subscription that this value lives for
 	codec    *eventstore.Codec
 	follows  []string // prefixes of the streams whose events are decoded
+	stored   bool     // they are not decoded but handed on as they are
 	messages chan<- message
 }
 
@@ -88,8 +91,11 @@ func (in intake) Event(r eventstore.Recorded) error {
 	m := message{kind: kindEvent, event: eventstore.Event{Envelope: eventstore.Envelope{
 		ID: r.ID, Stream: r.Stream, Revision: r.Revision, Position: r.Position, Type: r.Type}}}
 	m.pass = !slices.ContainsFunc(in.follows, func(prefix string) bool { return strings.HasPrefix(r.Stream, prefix) })
-	if m.pass {
+	if m.pass || in.stored {
 		m.event.RecordedAt, m.err = eventstore.RecordedAt(r)
+		if !m.pass {
+			m.stored = &r
+		}
 		return in.send(m)
 	}
 	e, err := in.codec.Decode(r)
@@ -126,7 +132,7 @@ func (w *follower) follow(ctx context.Context) error {
 	var ended error
 	go func() {
 		defer close(messages)
-		ended = w.ledger.Store().Subscribe(ctx, w.file.mark.Position, intake{ctx, w.ledger.Codec(), w.model.Follows(), messages})
+		ended = w.ledger.Store().Subscribe(ctx, w.file.mark.Position, intake{ctx, w.ledger.Codec(), w.model.Follows(), asStored(w.model), messages})
 	}()
 	err := w.consume(ctx, messages)
 	cancel()
@@ -248,7 +254,7 @@ func (w *follower) forget(ctx context.Context) error {
 }
 
 // take gives an event its place in history. It gives nothing for an event that
-// was there already. What cannot be decoded and is passed over is counted and
+// was there already. What cannot be decoded and need not be is counted and
 // leaves the knowledge clock as it was: its instant is not known.
 func (w *follower) take(batch []item, m message) (*item, error) {
 	at, ledger, clock := w.file.mark.Position, w.file.mark.Ledger, w.file.mark.Clock
@@ -259,9 +265,9 @@ func (w *follower) take(batch []item, m message) (*item, error) {
 	if m.event.Position <= at {
 		return nil, nil
 	}
-	it := item{Event: Event{Event: m.event, Ledger: ledger + 1, Clock: clock}, pass: m.pass}
+	it := item{Event: Event{Event: m.event, Ledger: ledger + 1, Clock: clock, Stored: m.stored}, pass: m.pass}
 	w.received(it.Ledger)
-	if m.err != nil && !it.pass {
+	if m.err != nil && !it.pass && m.stored == nil {
 		return nil, poisonOf(it.Event, m.err)
 	}
 	if m.event.RecordedAt.After(it.Clock) {
@@ -350,11 +356,15 @@ func (p *Projection) stopAt(poison *Poison) {
 
 // troubled says what is tried again.
 func (p *Projection) troubled(err error) {
+	trouble := err.Error()
+	if errors.Is(err, eventstore.ErrUnavailable) {
+		trouble = eventstore.ErrUnavailable.Error() // and not in other words each time
+	}
 	p.set(func() {
-		if p.trouble != err.Error() {
+		if p.trouble != trouble {
 			p.log().Warn("read model is in trouble and tries again", "error", err)
 		}
-		p.state, p.trouble = CatchingUp, err.Error()
+		p.state, p.trouble = CatchingUp, trouble
 	})
 }
 

@@ -15,6 +15,11 @@ import (
 // startLog starts a server in memory for the length of a test.
 func startLog(t testing.TB) *projectiontest.Log {
 	t.Helper()
+	return projectiontest.Start(t, startNode(t).ConnectionString())
+}
+
+func startNode(t testing.TB) *node.Node {
+	t.Helper()
 	n, err := node.Open(t.Context(), node.Options{Listen: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +29,7 @@ func startLog(t testing.TB) *projectiontest.Log {
 			t.Error(err)
 		}
 	})
-	return projectiontest.Start(t, n.ConnectionString())
+	return n
 }
 
 // tally is a read model for the runner's own tests: every event that it was

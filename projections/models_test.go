@@ -18,6 +18,7 @@ import (
 	"permitledger/projections/projectiontest"
 	"permitledger/projections/reviews"
 	"permitledger/projections/search"
+	"permitledger/projections/streams"
 )
 
 func hash(subject string) string {
@@ -29,7 +30,7 @@ func hash(subject string) string {
 // models is every read model there is: what is true of read models is tested
 // on all of them.
 func models() []projections.Model {
-	return []projections.Model{accounts.New(hash), reviews.New(), due.New(), audit.New(), search.New(), access.New()}
+	return []projections.Model{accounts.New(hash), reviews.New(), due.New(), audit.New(), search.New(), access.New(), streams.New()}
 }
 
 func compare(t *testing.T, what string, got, want map[string]string) {

@@ -35,6 +35,9 @@ type Event struct {
 	// Clock is the knowledge clock: the greatest recorded instant at or
 	// before this event in log order.
 	Clock time.Time
+	// Stored is the event exactly as the log holds it, for a model that asks
+	// for that; nil for all others.
+	Stored *eventstore.Recorded
 }
 
 // Model is a read model: a schema and a fold. Its queries are methods of its
@@ -59,6 +62,11 @@ type Event struct {
 // key would have left. The runner sees to it that what was overwritten also
 // leaves the file, which means writing the file anew; a model that never holds
 // anything personal may say so by a method Impersonal() bool, and is spared.
+//
+// A model may ask by a method AsStored() bool for what the log holds in place of
+// what it means: Stored is set then and the body is not decoded, so that no
+// event is beyond reading. Of the envelope there are the place and, where it can
+// be read, the instant.
 //
 // A model may name by a method Lookups() []string the indexes that none of its
 // folds uses, for queries alone. They are made last when a file is filled

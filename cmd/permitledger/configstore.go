@@ -52,9 +52,9 @@ func (c configCheckCommand) checkStore(p *program) (f finding, book *policy.Book
 		return f, nil
 	}
 	defer l.close()
-	head, err := l.ledger.Store().Head(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("it did not answer within %s; see that it runs and that --eventstore names it", storeWait)
+	var head eventstore.Position
+	if err = l.ledger.Store().Await(ctx); err == nil {
+		head, err = l.ledger.Store().Head(ctx)
 	}
 	if err == nil {
 		err = matches(ctx, l.ledger.Store(), here)

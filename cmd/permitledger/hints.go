@@ -21,6 +21,8 @@ func hint(err error) string {
 	switch {
 	case diskFull(err):
 		return "The disk is full. Free some space there and start again: whatever was acknowledged is safe."
+	case errors.Is(err, eventstore.ErrUnavailable):
+		return "See that the event store runs, that --eventstore names it, and that this machine may reach it; then start again."
 	case errors.Is(err, eventstore.ErrDamaged):
 		return "The log is damaged there, and what was read up to there is sound. Restore a backup, and look after that disk."
 	case errors.Is(err, vault.ErrLocked):

@@ -31,7 +31,8 @@ type serveFlags struct {
 	Council    string    `help:"Folder with the council's council.json, policy.json, gazetteer.csv and terms. Default: the built-in sample." type:"path"`
 	DemoClock  time.Time `help:"Start a simulated clock at this instant (RFC 3339) or at the last recorded one, if that is later." format:"2006-01-02T15:04:05Z07:00"`
 
-	Credentials string `name:"eventstore-credentials-file" help:"File with one line user:password for --eventstore, readable by its owner only, so that they need not stand in the connection string." type:"path"`
+	StoreWait   time.Duration `name:"eventstore-wait" help:"How long to wait for --eventstore at the start." default:"30s"`
+	Credentials string        `name:"eventstore-credentials-file" help:"File with one line user:password for --eventstore, readable by its owner only, so that they need not stand in the connection string." type:"path"`
 
 	NodeAccess nodeAccess `embed:"" prefix:"node-"`
 }
@@ -70,7 +71,7 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 	if err != nil {
 		return service.Config{}, err
 	}
-	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, Node: c.node(p),
+	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, StoreWait: c.StoreWait, Node: c.node(p),
 		Council: councilFolder(c.Council), DemoClock: c.DemoClock, Logger: p.logger}
 	if c.Tokens == "" {
 		cfg.MakeTokens = func() (api.Tokens, error) { return c.adminToken(p) }

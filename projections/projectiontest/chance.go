@@ -64,7 +64,7 @@ func (w *Town) newcomer(p *Person) {
 // invite sends a resident an invitation, which most follow.
 func (w *Town) invite(p *Person) {
 	w.t.Helper()
-	events, err := account.Invite(p.State, "hash of "+p.Subject, w.Now)
+	events, err := account.Invite(p.State, "hash of "+string(p.ID), w.Now)
 	if err != nil {
 		return
 	}
@@ -74,7 +74,7 @@ func (w *Town) invite(p *Person) {
 	if w.Rand.IntN(3) == 0 {
 		return
 	}
-	if events, err = account.Claim(p.State, p.Subject, "hash of "+p.Subject, w.Now); err != nil {
+	if events, err = account.Claim(p.State, p.Subject, "hash of "+string(p.ID), w.Now); err != nil {
 		w.t.Fatal(err)
 	}
 	for _, e := range events {

@@ -190,6 +190,12 @@ func (c *Cut) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) error 
 	return c.Model.Apply(ctx, tx, e)
 }
 
+// AsStored is the model's own answer.
+func (c *Cut) AsStored() bool {
+	s, ok := c.Model.(interface{ AsStored() bool })
+	return ok && s.AsStored()
+}
+
 // CutOnce follows the ledger over a folder until the model was given n events,
 // or has reached the end, and cuts it off there.
 func CutOnce(t testing.TB, ledger *eventstore.Ledger, dir string, n int64, m projections.Model) {

@@ -45,8 +45,8 @@ type Config struct {
 	// Limits bound how fast one caller may send commands. The zero Limits are
 	// off, as they should be on loopback with a simulated clock.
 	Limits Limits
-	// Because lists what does not work beside the read models, such as parked
-	// messages, for /readyz. It holds no personal data. Nil lists nothing.
+	// Because lists what does not work beside the read models, such as an event
+	// store that is away, for /readyz. It holds no personal data. Nil lists nothing.
 	Because func() []string
 	// Registry gets the metrics of HTTP and is shown at /metrics. Nil is a
 	// registry of its own.

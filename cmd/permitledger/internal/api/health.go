@@ -31,6 +31,9 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) outcome {
 				body.Because = append(body.Because, fmt.Sprintf("%s: %d events behind", st.Name, st.Behind))
 			}
 		}
+		if s.Because != nil {
+			body.Because = append(body.Because, s.Because()...)
+		}
 		w.Header().Set("Retry-After", "1")
 	} else if body.Because = s.because(); len(body.Because) > 0 {
 		body.State = "degraded"

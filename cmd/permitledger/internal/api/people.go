@@ -152,11 +152,7 @@ func (s *server) whoLooked(req *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	head, err := s.Desk.Ledger.Store().Head(req.Context())
-	if err != nil {
-		return answer{}, err
-	}
-	if err := s.reach(req.Context(), access.Name, head); err != nil {
+	if err := s.abreast(req, access.Name); err != nil {
 		return answer{}, err
 	}
 	reads, next, err := s.looks.Of(req.Context(), req.accountID, cursor, limit)

@@ -36,11 +36,7 @@ func (s *server) permit(req *request) (answer, error) {
 		if knownAt.After(s.Desk.Now()) {
 			return answer{}, bad("knownAt", "Nobody knows yet what the ledger will know: knownAt must not be ahead of now.")
 		}
-		head, err := s.Desk.Ledger.Store().Head(req.Context())
-		if err != nil {
-			return answer{}, err
-		}
-		if err := s.reach(req.Context(), audit.Name, head); err != nil {
+		if err := s.abreast(req, audit.Name); err != nil {
 			return answer{}, err
 		}
 		last, found, err := s.audit.KnownAt(req.Context(), *knownAt)

@@ -47,6 +47,9 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, rt *route, vars m
 	req := &request{Request: r.WithContext(ctx), route: rt, vars: vars}
 	a, err := s.answer(w, req)
 	o := outcome{role: req.caller.role}
+	if asOf, used := req.copied.Used(); used {
+		w.Header().Set("Ledger-As-Of", asOf.UTC().Format(time.RFC3339))
+	}
 	if err != nil {
 		o = s.fail(w, r, err, o)
 	} else {
@@ -67,6 +70,7 @@ func (s *server) answer(w http.ResponseWriter, req *request) (answer, error) {
 			return answer{}, err
 		}
 	}
+	req.mayBeCopied()
 	if err := s.admit(req); err != nil {
 		return answer{}, err
 	}
@@ -85,6 +89,21 @@ func (s *server) answer(w http.ResponseWriter, req *request) (answer, error) {
 		err = s.record(req)
 	}
 	return a, err
+}
+
+// mayBeCopied lets what residents and anybody read go on while the event store
+// is away, from the copy of its streams. What staff read is recorded before it
+// is shown, and waits for the store as commands do.
+func (req *request) mayBeCopied() {
+	if req.route.command() || req.route.roles != nil && req.caller.role != domain.RoleResident {
+		return
+	}
+	least, _, err := req.minPosition()
+	if err != nil {
+		return // what is wrong with it is told in its turn
+	}
+	ctx, use := eventstore.AllowCopy(req.Context(), least)
+	req.Request, req.copied = req.WithContext(ctx), use
 }
 
 // waitFor is how long a read waits for what it was asked to have seen.
@@ -117,6 +136,19 @@ func (s *server) await(req *request) error {
 		}
 	}
 	return nil
+}
+
+// abreast waits for a read model to have all that is in the log now. In an
+// answer from the copy, which says how old it is, the model has what it has.
+func (s *server) abreast(req *request, model string) error {
+	if _, used := req.copied.Used(); used {
+		return nil
+	}
+	head, err := s.Desk.Ledger.Store().Head(req.Context())
+	if err != nil {
+		return err
+	}
+	return s.reach(req.Context(), model, head)
 }
 
 // reach waits for a read model to have applied the event at a position.

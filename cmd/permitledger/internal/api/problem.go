@@ -115,7 +115,7 @@ var sentinels = []struct {
 	{err: projections.ErrStopped, kind: unavailable, detail: errStopped.detail, retry: time.Minute},
 	{err: projections.ErrClosed, kind: unavailable, detail: "The service is being stopped: try again.", retry: time.Second},
 	{err: eventstore.ErrClosed, kind: unavailable, detail: "The service is being stopped: try again.", retry: time.Second},
-	{err: eventstore.ErrUnavailable, kind: unavailable, detail: "The ledger cannot be reached: send the same request again, with the same key.", retry: time.Second},
+	{err: eventstore.ErrUnavailable, kind: unavailable, detail: "The ledger cannot be reached: send the same request again, with the same key.", retry: 2 * time.Second},
 	{err: context.DeadlineExceeded, kind: unavailable, detail: "This took too long: send the same request again, with the same key.", retry: time.Second},
 	{err: context.Canceled, kind: unavailable, detail: "The request was broken off: send it again, with the same key.", retry: time.Second},
 }

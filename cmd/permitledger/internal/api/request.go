@@ -33,6 +33,9 @@ type request struct {
 	found     desk.Case // the permit as it stood then
 	account   desk.Account
 	recorded  bool // that staff read it, by the handler itself
+	// copied tells whether the answer came from the copy of the streams; nil
+	// where it must not.
+	copied *eventstore.CopyUse
 
 	mediaType string    // of the body
 	raw       []byte    // the body, whole

@@ -61,6 +61,7 @@ type Timekeeper struct {
 	Config
 	moving sync.Mutex // held while somebody puts the simulated clock forward; taken before mu
 	mu     sync.Mutex
+	ailing string                         // what the last round failed with, as it was logged; guarded by mu
 	later  map[string]retry               // occasions that failed; guarded by mu
 	done   map[string]eventstore.Position // what the last group led to; guarded by mu
 }
@@ -100,18 +101,25 @@ func (t *Timekeeper) Run(ctx context.Context) error {
 	}
 }
 
-// round does what is due now and says how long nothing more will be.
+// round does what is due now and says how long nothing more will be. While the
+// event store is away, which is logged where it is known first, nothing is
+// tried: what is due then waits for no longer than it has to.
 func (t *Timekeeper) round(ctx context.Context) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.Desk.Ledger.Store().Connection().Up {
+		return time.Second
+	}
 	_, err := t.catchUp(ctx, time.Time{})
 	if err == nil {
 		var wait time.Duration
 		if wait, err = t.nap(ctx); err == nil {
+			t.ailing = ""
 			return wait
 		}
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && t.ailing != err.Error() {
+		t.ailing = err.Error() // once, and not with every try
 		t.Logger.Error("what falls due could not be read or done", "error", err)
 	}
 	return time.Second

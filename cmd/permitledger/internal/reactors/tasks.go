@@ -145,6 +145,12 @@ func (t *Timekeeper) note(k task, position eventstore.Position, err error) {
 		return
 	}
 	r := t.later[k.occasion]
+	if errors.Is(err, eventstore.ErrUnavailable) && !errors.Is(err, eventstore.ErrConflict) {
+		// No fault of the task's, and logged where it is known first.
+		r.wall = time.Now().Add(time.Second)
+		t.later[k.occasion] = r
+		return
+	}
 	r.failed++
 	r.wall = time.Now().Add(min(time.Second<<min(r.failed-1, 8), 5*time.Minute))
 	var refused *domain.Refusal

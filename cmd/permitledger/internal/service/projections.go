@@ -182,7 +182,7 @@ func (k *kept) open(ctx context.Context, data, eventStore string, logger *slog.L
 	}
 	k.runner, err = projections.Open(ctx, projections.Config{
 		Dir: filepath.Join(data, folder.Projections), Ledger: ledger, Logger: logger,
-	}, models(func(subject string) string { return desk.OwnerKey(keys.Pepper(), subject) })...)
+	}, models(func(subject string) string { return desk.OwnerKey(keys.Pepper(), subject) }, eventStore)...)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ import (
 	"permitledger/projections/due"
 	"permitledger/projections/reviews"
 	"permitledger/projections/search"
+	"permitledger/projections/streams"
 )
 
 // Config is what an operator chooses.
@@ -48,6 +49,8 @@ type Config struct {
 	// EventStore is the connection string of an EventStoreDB server or
 	// cluster. Empty starts the embedded node on a unix socket under Data.
 	EventStore string
+	// StoreWait is how long a start waits for that server. Zero is 30 s.
+	StoreWait time.Duration
 	// Node says how the embedded node is reached by TCP beside its socket, and
 	// by whom. Without an address in Listen it is not.
 	Node node.Options
@@ -204,6 +207,11 @@ func (s *Service) openLog(ctx context.Context) error {
 		return err
 	}
 	s.onClose(store.Close)
+	if s.cfg.EventStore != "" {
+		if err := s.awaitStore(ctx, store); err != nil {
+			return err
+		}
+	}
 	s.Ledger = eventstore.NewLedger(store, eventstore.NewCodec(s.vault))
 	if err := s.checkLogThere(ctx); err != nil {
 		return err
@@ -222,21 +230,30 @@ func (s *Service) firstInstant() time.Time {
 func (s *Service) openModels(ctx context.Context) (err error) {
 	s.Runner, err = projections.Open(ctx, projections.Config{
 		Dir: filepath.Join(s.cfg.Data, folder.Projections), Ledger: s.Ledger, Logger: s.cfg.Logger, Registerer: s.Registry,
-	}, models(s.owner)...)
-	if err == nil {
-		s.onClose(s.Runner.Close)
+	}, models(s.owner, s.cfg.EventStore)...)
+	if err != nil {
+		return err
 	}
-	return err
+	s.onClose(s.Runner.Close)
+	if p := s.Runner.Projection(streams.Name); p != nil {
+		s.Ledger.UseCopy(streams.NewReader(p))
+	}
+	return nil
 }
 
 // models is every read model. owner is the name under which they keep whose
-// account it is.
-func models(owner func(subject string) string) []projections.Model {
-	return []projections.Model{accounts.New(owner), reviews.New(), due.New(), search.New(), access.New(), audit.New()}
+// account it is. Beside a server of its own there is a copy of the streams; the
+// embedded node is away only when this process is.
+func models(owner func(subject string) string, eventStore string) []projections.Model {
+	all := []projections.Model{accounts.New(owner), reviews.New(), due.New(), search.New(), access.New(), audit.New()}
+	if eventStore != "" {
+		all = append(all, streams.New())
+	}
+	return all
 }
 
 // Models is every read model of this ledger, to be folded elsewhere.
-func (s *Service) Models() []projections.Model { return models(s.owner) }
+func (s *Service) Models() []projections.Model { return models(s.owner, s.cfg.EventStore) }
 
 // owner is the name under which read models keep whose account it is.
 func (s *Service) owner(subject string) string { return desk.OwnerKey(s.vault.Pepper(), subject) }

@@ -1,11 +1,13 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +17,7 @@ import (
 	"permitledger/cmd/permitledger/internal/clock"
 	"permitledger/cmd/permitledger/internal/publish"
 	"permitledger/domain"
+	"permitledger/eventstore"
 	"permitledger/projections/due"
 )
 
@@ -23,6 +26,36 @@ func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
+}
+
+// storeWait is how long a start waits for an event store of its own, by default.
+const storeWait = 30 * time.Second
+
+// awaitStore waits for the event store, so that a service which is started
+// together with its store, or a moment before it, need not be started twice.
+func (s *Service) awaitStore(ctx context.Context, store *eventstore.Store) error {
+	wait := cmp.Or(s.cfg.StoreWait, storeWait)
+	where := eventstore.Redacted(s.cfg.EventStore)
+	s.cfg.Logger.Info("waiting for the event store", "at", where, "atMost", wait)
+	waiting, stop := context.WithTimeout(ctx, wait)
+	defer stop()
+	if err := store.Await(waiting); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("waited %s for %s: %w", wait, where, err)
+	}
+	return nil
+}
+
+// because tells readers of /readyz what does not work beside the read models.
+func (s *Service) because() []string {
+	reasons := s.Reactor.Because()
+	c := s.Ledger.Store().Connection()
+	if c.Up {
+		return reasons
+	}
+	return append(reasons, fmt.Sprintf("the event store is away since %s: %s", c.Since.UTC().Format("2006-01-02T15:04:05Z"), c.Reason))
 }
 
 // startClock sets the read models going and the clock with them: a simulated
@@ -119,7 +152,7 @@ func (s *Service) InstructProvider(ctx context.Context, account domain.AccountID
 // handler makes the HTTP interface over the parts.
 func (s *Service) handler() http.Handler {
 	cfg := api.Config{Desk: s.Desk, Runner: s.Runner, Tokens: s.cfg.Tokens, Registry: s.Registry, Logger: s.cfg.Logger,
-		Because: s.Reactor.Because}
+		Because: s.because}
 	if s.simulated != nil {
 		cfg.Demo = s.Timekeeper
 	}
