@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -113,7 +114,7 @@ func readImage(t *testing.T, image map[string][]byte, changed string, content []
 		}
 		f, err := disk.Create(disk.PathJoin("store", name), vfs.WriteCategoryUnspecified)
 		if err == nil {
-			_, err = f.Write(b)
+			_, err = f.Write(bytes.Clone(b)) // which may change what it is given
 		}
 		if err != nil {
 			t.Fatal(err)
