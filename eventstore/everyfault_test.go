@@ -36,11 +36,16 @@ var calls = map[faultproxy.Kind]func(*struck, context.Context) error{
 	faultproxy.ReadStream:   (*struck).reads,
 	faultproxy.ReadAll:      (*struck).readsAll,
 	faultproxy.SubscribeAll: (*struck).follows,
+	faultproxy.GroupCreate:  (*struck).makesGroup,
+	faultproxy.GroupInfo:    (*struck).asksGroup,
+	faultproxy.GroupReplay:  (*struck).replaysGroup,
+	faultproxy.GroupRead:    (*struck).consumes,
 }
 
 // TestEveryFaultAtEveryPointOfEveryCall: whatever happens to the connection,
-// an append is written once and said to be, a read is whole and in order, and
-// a subscription gives each event once. The call itself gets over it.
+// an append is written once and said to be, a read is whole and in order, a
+// subscription gives each event once and a persistent one at least once. The
+// call itself gets over it.
 func TestEveryFaultAtEveryPointOfEveryCall(t *testing.T) {
 	n := start(t)
 	direct := connect(t, n.Addr())
@@ -70,7 +75,7 @@ func TestEveryFaultAtEveryPointOfEveryCall(t *testing.T) {
 // are asked for.
 func onlyPingsTell(f faultproxy.Fault) bool {
 	silent := f.Harm == faultproxy.LoseRequests || f.Harm == faultproxy.LoseAnswers || f.Harm == faultproxy.LoseBoth
-	return f.Kind == faultproxy.SubscribeAll && silent && os.Getenv("PERMITLEDGER_FAULTS") == ""
+	return (f.Kind == faultproxy.SubscribeAll || f.Kind == faultproxy.GroupRead) && silent && os.Getenv("PERMITLEDGER_FAULTS") == ""
 }
 
 func strike(t *testing.T, address string, direct *eventstore.Store, f faultproxy.Fault) *struck {
@@ -189,6 +194,67 @@ func (s *struck) follows(ctx context.Context) error {
 	}
 	if !slices.Equal(got, s.before) {
 		return fmt.Errorf("%d events came, not the %d that were written", len(got), len(s.before))
+	}
+	return nil
+}
+
+func (s *struck) group() eventstore.Group {
+	return eventstore.Group{Name: "group-of-" + s.stream, Types: []string{"Test"}, Pause: time.Millisecond}
+}
+
+func (s *struck) makesGroup(ctx context.Context) error {
+	if _, err := s.store.MakeGroup(ctx, s.group()); err != nil {
+		return err
+	}
+	_, err := s.direct.GroupStatus(ctx, s.group().Name)
+	return err
+}
+
+func (s *struck) asksGroup(ctx context.Context) error {
+	if _, err := s.direct.MakeGroup(ctx, s.group()); err != nil {
+		return err
+	}
+	_, err := s.store.GroupStatus(ctx, s.group().Name)
+	return err
+}
+
+func (s *struck) replaysGroup(ctx context.Context) error {
+	if _, err := s.direct.MakeGroup(ctx, s.group()); err != nil {
+		return err
+	}
+	return s.store.ReplayParked(ctx, s.group().Name)
+}
+
+// consumes takes part in a group, has events written, and waits until it was
+// given each.
+func (s *struck) consumes(ctx context.Context) error {
+	if _, err := s.direct.MakeGroup(ctx, s.group()); err != nil {
+		return err
+	}
+	batch := proposed(5)
+	missing := map[uuid.UUID]bool{}
+	for _, p := range batch {
+		missing[p.ID] = true
+	}
+	if _, err := s.direct.Append(ctx, s.stream, eventstore.At(uint64(len(s.before)-1)), batch); err != nil {
+		return err
+	}
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	var mu sync.Mutex
+	err := s.store.Consume(ctx, s.group(), crew{consume: func(_ context.Context, e eventstore.Recorded) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if delete(missing, e.ID); len(missing) == 0 {
+			enough()
+		}
+		return nil
+	}})
+	if !errors.Is(err, context.Canceled) || len(missing) > 0 {
+		return fmt.Errorf("%d of %d events were not given: %w", len(missing), len(batch), err)
+	}
+	for _, p := range batch {
+		s.before = append(s.before, p.ID)
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ const (
 	SubscribeAll Kind = "Streams/Subscribe $all"
 	GroupCreate  Kind = "PersistentSubscriptions/Create"
 	GroupInfo    Kind = "PersistentSubscriptions/GetInfo"
+	GroupReplay  Kind = "PersistentSubscriptions/ReplayParked"
 	GroupRead    Kind = "PersistentSubscriptions/Read"
 )
 
