@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
-	"os"
 	"path/filepath"
 
 	"permitledger/cmd/permitledger/internal/admin"
@@ -40,7 +40,7 @@ func (c nodeServeCommand) Run(p *program) error {
 	if answers(filepath.Join(c.Data, folder.AdminSocket)) {
 		return fmt.Errorf("a node runs on %s already; stop that one first, or give another --data", c.Data)
 	}
-	if err := errors.Join(os.MkdirAll(c.Data, 0o700), folder.CheckRoom(c.Data)); err != nil {
+	if err := folder.CheckRoom(c.Data); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	o := c.secure(node.Options{Dir: c.Data, Listen: c.Listen, Logger: p.logger})

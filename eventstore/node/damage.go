@@ -27,11 +27,17 @@ func (e *damageError) Unwrap() []error { return []error{errCorrupt, e.err} }
 
 // damage is an error that the engine met while reading.
 func damage(err error) error {
-	says, _, _ := strings.Cut(err.Error(), "\n") // the rest is a mark of the engine's own
+	says := firstLine(err)
 	if info := pebble.ExtractDataCorruptionInfo(err); info != nil {
 		says = info.Path + ": " + says
 	}
 	return &damageError{fmt.Sprintf("%v: %s", errCorrupt, says), err}
+}
+
+// firstLine is what the engine says, without its own marks and further details.
+func firstLine(err error) string {
+	says, _, _ := strings.Cut(err.Error(), "\n")
+	return says
 }
 
 // whyNotOpened says what to do about a store that the engine does not open,
@@ -42,7 +48,7 @@ func whyNotOpened(err error, dir string, options pebble.Options) error {
 		return err
 	}
 	if name, wrong := unreadableOptions(dir, options); wrong != nil {
-		return fmt.Errorf("%w: %s: %v; it holds settings of the engine and no events: put it back from a backup, or remove it", errCorrupt, name, wrong)
+		return fmt.Errorf("%w: %s: %v; it holds settings of the engine and no events: put it back from a backup, or remove it", errCorrupt, name, firstLine(wrong))
 	}
 	if !errors.Is(err, errCorrupt) {
 		err = damage(err)

@@ -270,3 +270,46 @@ func wantAdvice(t *testing.T, err error) {
 		t.Errorf("refused with %q", said)
 	}
 }
+
+// TestDamagedSettings loses the end of a line in the file of settings, of which
+// the engine says more than one line. As is advised the file can be removed.
+func TestDamagedSettings(t *testing.T) {
+	dir := t.TempDir()
+	n, err := Open(t.Context(), Options{Dir: dir, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, n)
+	mustAppend(t, c, "s", "a", "b")
+	_ = c.Close()
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "OPTIONS-*"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%v, %v", names, err)
+	}
+	for _, name := range names {
+		content := contentOf(t, dir, filepath.Base(name))
+		damaged := bytes.Replace(content, []byte("wal_dir=\n"), []byte("wal_dir=*"), 1)
+		if bytes.Equal(content, damaged) {
+			t.Fatalf("no such line in\n%s", content)
+		}
+		if err := os.WriteFile(name, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = Open(t.Context(), Options{Dir: dir, Listen: "127.0.0.1:0"})
+	if err == nil || !strings.Contains(err.Error(), "OPTIONS-") {
+		t.Fatalf("opened: %v", err)
+	}
+	wantAdvice(t, err)
+	for _, name := range names {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := readNames(t, connect(t, openNode(t, Options{Dir: dir})), "s", forwardsFrom(esdb.Start{}), 10); got != "a b" {
+		t.Errorf("the stream holds %q", got)
+	}
+}
