@@ -21,7 +21,7 @@ import (
 // again by itself, and at last everything that was acknowledged is there, once,
 // in order.
 //
-// PERMITLEDGER_FAULTS says how many faults (300 need half an hour),
+// PERMITLEDGER_FAULTS says how many faults (300 need most of an hour),
 // PERMITLEDGER_FAULT_SEED repeats a plan.
 func TestFaultsBetweenTheProgramAndItsNode(t *testing.T) {
 	faults, seed, dir := ordeal(t, "FAULT", 10)
