@@ -83,18 +83,14 @@ func (s *Store) head(ctx context.Context, wanted func(stream string) bool) (Posi
 		if err != nil {
 			return err
 		}
-		return receive(rs, emit)
+		return receive(rs, func(r Recorded) bool { return emit(r) && !wanted(r.Stream) })
 	}
 	err := takeUp(ctx, s, s.cfg.Wait, open, func(r Recorded) error {
-		if !wanted(r.Stream) {
-			return nil
+		if wanted(r.Stream) {
+			head = r.Position
 		}
-		head = r.Position
-		return errStopped
+		return nil
 	})
-	if errors.Is(err, errStopped) {
-		err = nil
-	}
 	return head, err
 }
 

@@ -367,7 +367,7 @@ func call[T any](ctx context.Context, c *connector, within, timeout time.Duratio
 	case <-try.Done():
 	}
 	if ctx.Err() == nil {
-		c.retire(s, try.Err())
+		c.retire(s, errSilent)
 	}
 	return none, try.Err()
 }
