@@ -187,8 +187,8 @@ func transient(err error) bool {
 
 // unavailable is the answer to somebody who waited for the store in vain.
 func unavailable(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w (%v)", ErrUnavailable, context.Cause(ctx), err)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w (%v)", ErrUnavailable, cause, err)
 	}
 	return fmt.Errorf("%w: %v", ErrUnavailable, err)
 }
