@@ -155,9 +155,10 @@ func TestAPanicOfTheClientIsAnError(t *testing.T) {
 			t.Errorf("deleted without a name: %v", err)
 		}
 	}
-	odd.read = func(out streams.Streams_ReadServer) error {
+	odd = &oddServer{read: func(out streams.Streams_ReadServer) error {
 		return out.Send(&streams.ReadResp{Content: &streams.ReadResp_LastStreamPosition{LastStreamPosition: 1}})
-	}
+	}}
+	s = odd.serve(t)
 	for name, seq := range map[string]sequence{
 		"read": s.Read(t.Context(), "permit-1", 0), "read all": s.ReadAll(t.Context(), 0),
 	} {
