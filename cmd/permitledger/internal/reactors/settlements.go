@@ -114,6 +114,11 @@ func (s *Settlements) Run(ctx context.Context) error {
 		if ctx.Err() != nil || errors.Is(err, eventstore.ErrClosed) {
 			return nil
 		}
+		if errors.Is(err, eventstore.ErrUnavailable) { // which is told elsewhere
+			s.unheard()
+			_ = s.desk.Ledger.Store().Await(ctx) // it fails when ctx ends, or the store is closed: join tells
+			continue
+		}
 		s.stopped(err)
 		again := time.NewTimer(s.again)
 		select {
@@ -149,6 +154,13 @@ func (s *Settlements) stopped(err error) {
 		s.logger.Warn("reactor is not at work and tries again", "reactor", s.group.Name, "error", err)
 	}
 	s.state.atWork, s.state.err = false, err
+}
+
+// unheard notes that the reactor is not nudged while the event store is away.
+func (s *Settlements) unheard() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.atWork, s.state.err = false, nil
 }
 
 // Listening notes that the group gives its events.
