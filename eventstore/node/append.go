@@ -90,7 +90,6 @@ func (s streamService) receive(stream streams.Streams_AppendServer, first *strea
 	if err := checkStreamName(ctx, w.stream); err != nil {
 		return nil, err
 	}
-	size := 0
 	for {
 		req, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -99,26 +98,43 @@ func (s streamService) receive(stream streams.Streams_AppendServer, first *strea
 		if err != nil {
 			return nil, err
 		}
-		rec, err := proposed(ctx, req.GetProposedMessage())
+		p := req.GetProposedMessage()
+		if p == nil {
+			return nil, failHandler(ctx, "Every message of an append but the first must be an event.")
+		}
+		rec, err := proposed(ctx, p)
 		if err != nil {
 			return nil, err
 		}
-		if size += len(rec.data) + len(rec.meta) + 2*len(rec.typ); size > maxAppendSize {
+		if !w.add(rec) {
 			return nil, fail(ctx, codes.InvalidArgument,
 				fmt.Sprintf("Maximum Append Size of %d Exceeded.", maxAppendSize),
 				trailerException, "maximum-append-size-exceeded",
 				"maximum-append-size", strconv.Itoa(maxAppendSize))
 		}
-		w.events = append(w.events, rec)
 	}
+}
+
+// add puts one more event into a batch, and tells whether it is still small
+// enough.
+func (w *write) add(rec record) bool {
+	w.events = append(w.events, rec)
+	w.size += len(rec.data) + len(rec.meta) + 2*len(rec.typ)
+	return w.size <= maxAppendSize
+}
+
+// proposal is an event as Append and BatchAppend each declare it for
+// themselves.
+type proposal interface {
+	GetId() *shared.UUID
+	GetMetadata() map[string]string
+	GetCustomMetadata() []byte
+	GetData() []byte
 }
 
 // proposed reads one event of an append. Of its metadata only the type and
 // whether it is JSON are kept; the rest of the keys is not the protocol's.
-func proposed(ctx context.Context, p *streams.AppendReq_ProposedMessage) (record, error) {
-	if p == nil {
-		return record{}, failHandler(ctx, "Every message of an append but the first must be an event.")
-	}
+func proposed(ctx context.Context, p proposal) (record, error) {
 	for _, key := range []string{metaType, metaContentType} {
 		if _, ok := p.GetMetadata()[key]; !ok {
 			return record{}, fail(ctx, codes.InvalidArgument, fmt.Sprintf("Required Metadata Property '%s' is missing", key),
@@ -160,19 +176,21 @@ func checkStreamName(ctx context.Context, stream string) error {
 // streamAll is the name under which clients speak of the whole log.
 const streamAll = "$all"
 
-// parseExpected reads the oneof that Append, Delete and Tombstone each declare
-// for themselves.
+// parseExpected reads the oneof that Append, BatchAppend, Delete and Tombstone
+// each declare for themselves.
 func parseExpected(ctx context.Context, option any) (expected, error) {
 	revision := uint64(0)
 	switch v := option.(type) {
-	case *streams.AppendReq_Options_Any, *streams.DeleteReq_Options_Any, *streams.TombstoneReq_Options_Any:
+	case *streams.AppendReq_Options_Any, *streams.BatchAppendReq_Options_Any, *streams.DeleteReq_Options_Any, *streams.TombstoneReq_Options_Any:
 		return expectAny, nil
-	case *streams.AppendReq_Options_NoStream, *streams.DeleteReq_Options_NoStream, *streams.TombstoneReq_Options_NoStream:
+	case *streams.AppendReq_Options_NoStream, *streams.BatchAppendReq_Options_NoStream, *streams.DeleteReq_Options_NoStream, *streams.TombstoneReq_Options_NoStream:
 		return expectNoStream, nil
-	case *streams.AppendReq_Options_StreamExists, *streams.DeleteReq_Options_StreamExists, *streams.TombstoneReq_Options_StreamExists:
+	case *streams.AppendReq_Options_StreamExists, *streams.BatchAppendReq_Options_StreamExists, *streams.DeleteReq_Options_StreamExists, *streams.TombstoneReq_Options_StreamExists:
 		return expectExists, nil
 	case *streams.AppendReq_Options_Revision:
 		revision = v.Revision
+	case *streams.BatchAppendReq_Options_StreamPosition:
+		revision = v.StreamPosition
 	case *streams.DeleteReq_Options_Revision:
 		revision = v.Revision
 	case *streams.TombstoneReq_Options_Revision:

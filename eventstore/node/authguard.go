@@ -113,6 +113,16 @@ func (s *guardedStream) Context() context.Context {
 
 type callerKey struct{}
 
+// mayWrite asks for the right to write to a stream that the guard did not see:
+// one of many in a call.
+func (n *Node) mayWrite(ctx context.Context, stream string) error {
+	s, guarded := ctx.Value(callerKey{}).(*guardedStream)
+	if !guarded {
+		return nil
+	}
+	return s.guard.check(ctx, s.who, rightWrite, stream)
+}
+
 // withhold takes away from resolved links the events of streams that the
 // caller may not read: what is left is a link whose event is gone.
 func (n *Node) withhold(ctx context.Context, events []resolved) error {

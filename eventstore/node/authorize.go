@@ -32,9 +32,8 @@ var methodRights = map[string]right{
 	"/event_store.client.streams.Streams/Append":    rightWrite,
 	"/event_store.client.streams.Streams/Delete":    rightDelete,
 	"/event_store.client.streams.Streams/Tombstone": rightDelete,
-	// Not served. One call of it may write to many streams, which the guard,
-	// that looks at the first message, would not see.
-	"/event_store.client.streams.Streams/BatchAppend": rightAdmin,
+	// One call writes to many streams: each batch asks for its own right.
+	"/event_store.client.streams.Streams/BatchAppend": rightNone,
 
 	"/event_store.client.persistent_subscriptions.PersistentSubscriptions/Create":           rightAdmin,
 	"/event_store.client.persistent_subscriptions.PersistentSubscriptions/Update":           rightAdmin,

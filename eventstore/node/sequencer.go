@@ -37,6 +37,7 @@ type write struct {
 	stream   string
 	expected expected
 	events   []record // without revision, position and time
+	size     int      // of the events, as maxAppendSize bounds it
 	done     <-chan struct{}
 	result   chan outcome // has room for one
 }
@@ -87,17 +88,31 @@ type answer struct {
 	out outcome
 }
 
-// submit hands a write to the sequencer and waits for its outcome. When ctx
-// ends first, whether it was written is unknown.
+// submit hands a write to the sequencer and waits for its outcome. When the
+// write's done is closed first, whether it was written is unknown.
 func (s *sequencer) submit(w *write) outcome {
+	if err := s.enqueue(w); err != nil {
+		return outcome{err: err}
+	}
+	return s.await(w)
+}
+
+// enqueue hands a write to the sequencer. Those that one goroutine hands over
+// are decided in their order.
+func (s *sequencer) enqueue(w *write) error {
 	w.result = make(chan outcome, 1)
 	select {
 	case s.queue <- w:
+		return nil
 	case <-s.stop:
-		return outcome{err: errStopped}
+		return errStopped
 	case <-w.done:
-		return outcome{err: errAbandoned}
+		return errAbandoned
 	}
+}
+
+// await waits for the outcome of a write that was handed over.
+func (s *sequencer) await(w *write) outcome {
 	select {
 	case out := <-w.result:
 		return out

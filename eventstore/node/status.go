@@ -19,6 +19,10 @@ const (
 	trailerStream    = "stream-name"
 )
 
+// handlerFailed is all that the original server says where an exception leaves
+// its handler.
+const handlerFailed = "Exception was thrown by handler. "
+
 // fail sets the trailers of an error answer, given as pairs, and returns it.
 func fail(ctx context.Context, code codes.Code, message string, trailers ...string) error {
 	if len(trailers) > 0 {
@@ -61,10 +65,9 @@ func failDenied(ctx context.Context, message string) error {
 	return fail(ctx, codes.PermissionDenied, message, trailerException, "access-denied")
 }
 
-// failHandler answers what the original server has no status of its own for:
-// there an exception leaves the handler.
+// failHandler answers what the original server has no status of its own for.
 func failHandler(ctx context.Context, why string) error {
-	return fail(ctx, codes.Unknown, "Exception was thrown by handler. "+why)
+	return fail(ctx, codes.Unknown, handlerFailed+why)
 }
 
 func failInvalid(ctx context.Context, why string) error {
