@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -111,11 +112,11 @@ func TestWrongExpectedShapes(t *testing.T) {
 }
 
 // fieldsOf lists a message's set fields, numbers with their value.
-func fieldsOf(w *streams.AppendResp_WrongExpectedVersion) map[string]bool {
+func fieldsOf(m proto.Message) map[string]bool {
 	fields := map[string]bool{}
-	w.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	m.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		name := string(f.Name())
-		if f.Kind() == protoreflect.Uint64Kind {
+		if f.Kind() == protoreflect.Uint64Kind || f.Kind() == protoreflect.Uint32Kind {
 			name += ":" + v.String()
 		}
 		fields[name] = true

@@ -71,7 +71,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{svc + "Delete", "$$s", none, ""},
 		{svc + "Append", "$$$all", none, "ann"},
 		{svc + "Append", "$$$settings", none, "ann"},
-		{svc + "BatchAppend", "s", none, "ann"},
+		{svc + "BatchAppend", "s", closed, "nobody ann leo rita"}, // each batch asks for itself
 		{svc + "NoSuchMethod", "s", none, "ann"},
 		{"", "s", none, "ann"},
 

@@ -167,7 +167,7 @@ func (c *batchCall) receive(ctx context.Context, r batchRequest) error {
 	case errors.Is(r.err, io.EOF):
 		return c.finish(nil, failInvalid(ctx, "The call ended before the batch did: the last message of a batch says is_final."))
 	case r.err != nil:
-		return c.finish(r.err, r.err)
+		return r.err // which ended the call already
 	}
 	id, err := parseID(r.GetCorrelationId())
 	b := c.take(id)
