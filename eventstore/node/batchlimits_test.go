@@ -214,12 +214,12 @@ func TestCloseEndsBatches(t *testing.T) {
 	}
 }
 
-// TestBatchesOnABrokenStore answers each batch that cannot be written.
-func TestBatchesOnABrokenStore(t *testing.T) {
+// TestBatchesOfAStoppedStore answers each batch that cannot be written.
+func TestBatchesOfAStoppedStore(t *testing.T) {
 	n := openNode(t, Options{})
 	b := openBatches(t, stub(t, n))
-	n.sequencer.shutdown() // as it is while Close waits no longer
-	n.sequencer.stop = make(chan struct{})
+	n.sequencer.shutdown()
+	n.sequencer.stop = make(chan struct{}) // for Close
 	b.send(wholeBatch("x", "s", expectAny, "a"))
 	if got := b.next(); got != "x: Unavailable Empty" {
 		t.Error(got)
@@ -347,9 +347,10 @@ func TestBatchDeadlines(t *testing.T) {
 
 // TestOpenBatchesAreBounded begins batches and ends none.
 func TestOpenBatchesAreBounded(t *testing.T) {
+	data := make([]byte, 1_000_000)
 	sized := func(i, size int) *streams.BatchAppendReq {
 		req := firstOfBatch(fmt.Sprint("open ", i), "s", expectAny, "x")
-		req.ProposedMessages[0].Data = make([]byte, size)
+		req.ProposedMessages[0].Data = data[:size]
 		return req
 	}
 	for _, tc := range []struct {
@@ -357,7 +358,7 @@ func TestOpenBatchesAreBounded(t *testing.T) {
 		size, taken int
 	}{
 		{"many", 0, maxOpenBatches},
-		{"large", 1_000_000, 16},
+		{"large", len(data), 16},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -406,12 +407,13 @@ func TestOpenBatchesAreBounded(t *testing.T) {
 // TestHandedBatchesAreBounded sends many batches while nothing is decided, and
 // then decides them all.
 func TestHandedBatchesAreBounded(t *testing.T) {
+	data := make([]byte, 1_000_000)
 	for _, tc := range []struct {
 		name       string
 		size, most int
 	}{
 		{"many", 0, maxHandedBatches},
-		{"large", 1_000_000, 9},
+		{"large", len(data), 9},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -419,7 +421,7 @@ func TestHandedBatchesAreBounded(t *testing.T) {
 				var requests []*streams.BatchAppendReq
 				for i := range sent {
 					req := wholeBatch(fmt.Sprint("batch ", i), "s", expectAny, "x")
-					req.ProposedMessages[0].Data = make([]byte, tc.size)
+					req.ProposedMessages[0].Data = data[:tc.size]
 					requests = append(requests, req)
 				}
 				s := stall(t, requests...)

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+	"io"
 	"math/rand/v2"
 	"testing"
 
@@ -86,7 +88,49 @@ func FuzzAppend(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) { fuzzAppend(t, s, raw) })
 }
 
-func framed(t testing.TB, messages []*streams.AppendReq) []byte {
+// fuzzBatches splits raw into messages in the same way, and sends those that
+// are requests over one call, which takes what is wrong with one.
+func fuzzBatches(t *testing.T, s streams.StreamsClient, raw []byte) {
+	b := openBatches(t, s)
+	for len(raw) > 0 {
+		size := min(int(raw[0])+1, len(raw)-1)
+		var req streams.BatchAppendReq
+		if proto.Unmarshal(raw[1:1+size], &req) == nil {
+			b.send(&req)
+		}
+		raw = raw[1+size:]
+	}
+	b.send(wholeBatch("sound", "sound", expectAny, "sound"))
+	if err := b.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	sound := false
+	for {
+		resp, err := b.Recv()
+		if errors.Is(err, io.EOF) && sound {
+			return
+		}
+		if err != nil {
+			t.Fatalf("answered %v: %v", sound, err)
+		}
+		sound = sound || resp.GetSuccess() != nil && proto.Equal(resp.GetCorrelationId(), correlation("sound"))
+	}
+}
+
+// FuzzBatchAppend sends whatever decodes as the messages of batches.
+func FuzzBatchAppend(f *testing.F) {
+	s := stub(f, openNode(f, Options{}))
+	for _, messages := range [][]*streams.BatchAppendReq{
+		{wholeBatch("x", "s", expectAny, "a")},
+		{firstOfBatch("x", "$$s", uint64(3), "a"), firstOfBatch("y", "s", expectNoStream), lastOfBatch("x", "b"), moreOfBatch("y", "c")},
+		{lastOfBatch("x", "a")},
+	} {
+		f.Add(framed(f, messages))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) { fuzzBatches(t, s, raw) })
+}
+
+func framed[M proto.Message](t testing.TB, messages []M) []byte {
 	var raw []byte
 	for _, m := range messages {
 		b := mustMarshal(t, m)
@@ -108,9 +152,13 @@ func TestDamagedRequests(t *testing.T) {
 		mustMarshal(t, readOptions(filtered(prefixes("s")))), mustMarshal(t, readOptions(ofStream("$$s"), fromRevision(3))),
 	}
 	append1 := framed(t, []*streams.AppendReq{appendOptions("s", expectAny), rawEvent(), rawEvent()})
+	batches := framed(t, []*streams.BatchAppendReq{
+		firstOfBatch("x", "s", expectAny, "a"), wholeBatch("y", "s", expectExists, "b"), lastOfBatch("x", "c"),
+	})
 	for range 300 {
 		fuzzRead(t, s, damaged(random, reads[random.IntN(len(reads))]))
 		fuzzAppend(t, s, damaged(random, append1))
+		fuzzBatches(t, s, damaged(random, batches))
 	}
 	mustAppend(t, c, "s", "z")
 }
