@@ -40,6 +40,11 @@ func TestNpmClients(t *testing.T) {
 				runNpmScript(t, dir, "in clear, "+script, script, client, "esdb+discover://"+plain.Addr()+"?tls=false")
 				runNpmScript(t, dir, "over TLS, "+script, script, client, as("ann", npmPassword))
 			}
+			front := advertiseBatches(t, plain)
+			runNpmScript(t, dir, "by BatchAppend, streams.mjs", "streams.mjs", client, "esdb+discover://"+front.address+"?tls=false", "by BatchAppend")
+			if front.calls.Load() == 0 {
+				t.Error("BatchAppend was advertised, and not used")
+			}
 			runNpmScript(t, dir, "users", "secured.mjs", client,
 				as("ann", npmPassword), as("leo", npmPassword), as("rita", npmPassword), as("", ""), as("leo", "wrong"))
 		})
