@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// maxAppendSize bounds one batch, as the original server does by default.
+	// maxAppendSize bounds one append, as the original server does by default.
 	maxAppendSize = 1 << 20
 
 	// maxDrain is how much of a refused batch is still read, so that its

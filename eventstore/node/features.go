@@ -21,8 +21,8 @@ type featureService struct {
 	serverfeatures.UnimplementedServerFeaturesServer
 }
 
-// GetSupportedMethods names what clients may use. BatchAppend is left out, so
-// that those who prefer it use Append.
+// GetSupportedMethods names what clients may use. BatchAppend is left out,
+// though it is served, so that those who prefer it use Append.
 func (featureService) GetSupportedMethods(context.Context, *shared.Empty) (*serverfeatures.SupportedMethods, error) {
 	method := func(service, name string, features ...string) *serverfeatures.SupportedMethod {
 		return &serverfeatures.SupportedMethod{ServiceName: service, MethodName: name, Features: features}

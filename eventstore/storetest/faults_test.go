@@ -219,6 +219,30 @@ var bad = []struct {
 			o.FilterOption = &streams.ReadReq_Options_NoFilter{NoFilter: &shared.Empty{}}
 		}
 	}}},
+	{"takes each message of a batch for a batch", "1.13", fault{batch: func(req *streams.BatchAppendReq) { req.IsFinal = true }}},
+	{"answers batches under other ids", "1.13 1.15", fault{batched: func(resp *streams.BatchAppendResp) {
+		resp.CorrelationId = &shared.UUID{Value: &shared.UUID_String_{String_: uuid.NewString()}}
+	}}},
+	{"does not know where batches lie", "1.13 1.14", fault{batched: func(resp *streams.BatchAppendResp) {
+		if s := resp.GetSuccess(); s != nil {
+			s.PositionOption = nil
+		}
+	}}},
+	{"forgets the ids of batches", "1.14 1.15", fault{batch: func(req *streams.BatchAppendReq) {
+		for _, e := range req.GetProposedMessages() {
+			e.Id = &shared.UUID{Value: &shared.UUID_String_{String_: uuid.NewString()}}
+		}
+	}}},
+	{"does not say why it refuses a batch", "1.15", fault{batched: func(resp *streams.BatchAppendResp) {
+		if e := resp.GetError(); e != nil {
+			e.Details = nil
+		}
+	}}},
+	{"forgets when a batch is due", "1.15", fault{batch: func(req *streams.BatchAppendReq) {
+		if o := req.GetOptions(); o != nil {
+			o.DeadlineOption = nil
+		}
+	}}},
 	{"refuses who asks for the leader", "1.12", fault{unled: true}},
 	{"takes any metadata for a limit", "4.4", metadataAs(`{"$maxCount":1}`)},
 	{"takes deletions for tombstones, and tombstones for deletions", "4.7 4.8 4.9 4.11 4.12 4.13 4.14 7.5", fault{swap: true}},

@@ -245,6 +245,25 @@ func TestWhatIsNotOffered(t *testing.T) {
 	}
 }
 
+// So is BatchAppend, which is not asked for but tried.
+func TestBatchesAreNotOffered(t *testing.T) {
+	s := connect(t, spoil(t, openNode(t).Addr(), fault{batchless: true}))
+	tried := 0
+	for _, c := range storetest.Cases() {
+		if !strings.Contains(c.Rule, "BatchAppend") {
+			continue
+		}
+		tried++
+		r := c.Run(t.Context(), s, storetest.Options{Timeout: 20 * time.Second, Patience: time.Second})
+		if r.Outcome != storetest.NotOffered || len(r.Left) > 0 {
+			t.Errorf("%s %s %s: %v", c.Number, c.Name, r.Outcome, r.Because)
+		}
+	}
+	if tried != 3 {
+		t.Errorf("%d rules are about BatchAppend", tried)
+	}
+}
+
 // A user who may not write learns nothing of the rules, and is told so.
 func TestWhatIsForbidden(t *testing.T) {
 	s := connect(t, spoil(t, openNode(t).Addr(), fault{barred: true}))

@@ -42,6 +42,10 @@ type fault struct {
 	barred  bool // lets nobody write
 	unled   bool // refuses who asks for the leader
 	groups  groupFault
+
+	batch     func(*streams.BatchAppendReq)
+	batched   func(*streams.BatchAppendResp)
+	batchless bool // does not serve BatchAppend
 }
 
 type proposed = streams.AppendReq_ProposedMessage
@@ -175,6 +179,47 @@ func (p *proxy) Append(in streams.Streams_AppendServer) error {
 		p.answer(options, events, resp)
 	}
 	return in.SendAndClose(resp)
+}
+
+// BatchAppend passes on requests and answers, spoilt.
+func (p *proxy) BatchAppend(in streams.Streams_BatchAppendServer) error {
+	if p.batchless {
+		return p.UnimplementedStreamsServer.BatchAppend(in)
+	}
+	call, err := p.good.BatchAppend(in.Context())
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			req, err := in.Recv()
+			if err != nil {
+				_ = call.CloseSend()
+				return
+			}
+			if p.batch != nil {
+				p.batch(req)
+			}
+			if call.Send(req) != nil {
+				return
+			}
+		}
+	}()
+	for {
+		resp, err := call.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if p.batched != nil {
+			p.batched(resp)
+		}
+		if err := in.Send(resp); err != nil {
+			return err
+		}
+	}
 }
 
 // lead refuses those who ask for the leader, where there is none.

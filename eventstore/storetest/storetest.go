@@ -36,7 +36,7 @@ type Case struct {
 
 // Cases lists every case in the order of the rules.
 func Cases() []Case {
-	return slices.Concat(appendCases, expectCases, readCases, keepCases, linkCases, allCases, followCases, groupCases, groupWireCases)
+	return slices.Concat(appendCases, batchCases, expectCases, readCases, keepCases, linkCases, allCases, followCases, groupCases, groupWireCases)
 }
 
 // Outcome is how a case ended.
