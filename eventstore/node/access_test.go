@@ -71,6 +71,21 @@ func (s secured) connection(scheme, name, password, ca string) string {
 	return u.String()
 }
 
+// dial connects the generated clients, without credentials.
+func (s secured) dial(t testing.TB) *grpc.ClientConn {
+	t.Helper()
+	creds, err := credentials.NewClientTLSFromFile(s.ca.file, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := grpc.NewClient(s.Addr(), grpc.WithTransportCredentials(creds))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
 func tryAppend(t testing.TB, c *esdb.Client, stream, name string) error {
 	t.Helper()
 	_, err := c.AppendToStream(timeout(t), stream, esdb.AppendToStreamOptions{}, named(name)...)
@@ -204,15 +219,7 @@ func insecureClient(t testing.TB, address string) *esdb.Client {
 // The answers as they are on the wire.
 func TestRefusalsOnTheWire(t *testing.T) {
 	s := openSecured(t, Options{})
-	creds, err := credentials.NewClientTLSFromFile(s.ca.file, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := grpc.NewClient(s.Addr(), grpc.WithTransportCredentials(creds))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := s.dial(t)
 	client := streams.NewStreamsClient(conn)
 	del := func(headers ...string) (codes.Code, metadata.MD) {
 		var trailer metadata.MD

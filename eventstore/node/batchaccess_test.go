@@ -6,9 +6,7 @@ import (
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -18,20 +16,11 @@ const deniedBatch = "PermissionDenied AccessDenied"
 // batches is a call as a user; "" for somebody without credentials.
 func (s secured) batches(t *testing.T, name, password string) batches {
 	t.Helper()
-	creds, err := credentials.NewClientTLSFromFile(s.ca.file, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := grpc.NewClient(s.Addr(), grpc.WithTransportCredentials(creds))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
 	ctx := timeout(t)
 	if name != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password)))
 	}
-	call, err := streams.NewStreamsClient(conn).BatchAppend(ctx)
+	call, err := streams.NewStreamsClient(s.dial(t)).BatchAppend(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
