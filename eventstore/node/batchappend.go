@@ -169,17 +169,18 @@ func (c *batchCall) receive(ctx context.Context, r batchRequest) error {
 	case r.err != nil:
 		return r.err // which ended the call already
 	}
-	id, err := parseID(r.GetCorrelationId())
-	b := c.take(id)
+	fresh := &incomingBatch{correlation: r.GetCorrelationId(), write: &write{op: opAppend, done: ctx.Done()}}
+	fresh.write.stream = string(r.GetOptions().GetStreamIdentifier().GetStreamName())
+	var err error
+	if fresh.id, err = parseID(fresh.correlation); err != nil {
+		return c.refuse(fresh, failInvalid(ctx, "The correlation id is missing or cannot be read."))
+	}
+	b := c.take(fresh.id)
 	if b == nil {
-		if err == nil && r.GetOptions() == nil {
+		if r.GetOptions() == nil {
 			return nil // more of a batch that was answered already
 		}
-		b = &incomingBatch{id: id, correlation: r.GetCorrelationId(), write: &write{op: opAppend, done: ctx.Done()}}
-		b.write.stream = string(r.GetOptions().GetStreamIdentifier().GetStreamName())
-		if err != nil {
-			return c.refuse(b, failInvalid(ctx, "The correlation id is missing or cannot be read."))
-		}
+		b = fresh
 		if err := c.begin(ctx, b, r.GetOptions()); err != nil {
 			return c.refuse(b, err)
 		}

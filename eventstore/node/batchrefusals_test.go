@@ -136,6 +136,23 @@ func TestARefusedBatchIsOver(t *testing.T) {
 	}
 }
 
+// TestABrokenCorrelationIDIsNobodys: it is no batch's, also not that of the id of zeros.
+func TestABrokenCorrelationIDIsNobodys(t *testing.T) {
+	b := openBatches(t, stub(t, openNode(t, Options{})))
+	nobodys := moreOfBatch("", "x", "y")
+	nobodys.CorrelationId = nil
+	b.send(firstOfBatch("", "s", expectAny, "a"), nobodys)
+	resp, err := b.Recv()
+	if err != nil || resp.GetCorrelationId() != nil || batchWords(resp) != "InvalidArgument BadRequest message" {
+		t.Errorf("without an id: %v, %v", resp, err)
+	}
+	b.send(lastOfBatch("", "b"))
+	if got := b.next(); got != ": ok 1" {
+		t.Error(got)
+	}
+	b.ends()
+}
+
 // TestUnfinishedBatches ends calls in the middle of batches. Nothing of these
 // is written, and the node goes on.
 func TestUnfinishedBatches(t *testing.T) {
