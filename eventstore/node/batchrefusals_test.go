@@ -136,7 +136,8 @@ func TestARefusedBatchIsOver(t *testing.T) {
 	}
 }
 
-// TestABrokenCorrelationIDIsNobodys: it is no batch's, also not that of the id of zeros.
+// TestABrokenCorrelationIDIsNobodys sends an id that cannot be read while a
+// batch under the id of zeros is open.
 func TestABrokenCorrelationIDIsNobodys(t *testing.T) {
 	b := openBatches(t, stub(t, openNode(t, Options{})))
 	nobodys := moreOfBatch("", "x", "y")
