@@ -45,6 +45,7 @@ const (
 	admins         = "$admins"
 	settingsStream = "$settings"
 	userStreamACL  = "$userStreamAcl"
+	systemACL      = "$systemStreamAcl"
 )
 
 // defaults is who may do what with a stream that has no list of its own. Whoever
@@ -111,19 +112,29 @@ func (s *Store) letReadAll(ctx context.Context, u Setup) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	list := map[string]json.RawMessage{}
-	if raw, ok := metadata["$acl"]; ok {
-		if err := json.Unmarshal(raw, &list); err != nil {
-			return "", fmt.Errorf("the access list in %s cannot be understood; an admin has to mend it: %v", stream, err)
-		}
+	settings, _, err := s.lastObject(ctx, settingsStream)
+	if err != nil {
+		return "", err
+	}
+	list, err := listIn(metadata, "$acl", stream)
+	if err != nil {
+		return "", err
+	}
+	usual, err := listIn(settings, systemACL, settingsStream) // where the list of $all is silent
+	if err != nil {
+		return "", err
 	}
 	changed := false
 	for _, right := range []string{"$r", "$mr"} {
-		var names []string
-		if raw, ok := list[right]; !ok {
-			names = []string{admins}
-		} else if names, err = oneOrMore(raw); err != nil {
-			return "", fmt.Errorf("the access list in %s cannot be understood; an admin has to mend it: %v", stream, err)
+		raw, where := list[right], stream
+		if raw == nil {
+			raw, where = usual[right], settingsStream
+		}
+		names := []string{admins}
+		if raw != nil {
+			if names, err = oneOrMore(raw); err != nil {
+				return "", notUnderstood(where, err)
+			}
 		}
 		if has(names, u.User) {
 			continue
@@ -140,6 +151,21 @@ func (s *Store) letReadAll(ctx context.Context, u Setup) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("let %s read $all", u.User), nil
+}
+
+// listIn is the access list under a key of an object, empty where there is none.
+func listIn(object map[string]json.RawMessage, key, stream string) (map[string]json.RawMessage, error) {
+	list := map[string]json.RawMessage{}
+	if raw, ok := object[key]; ok {
+		if err := json.Unmarshal(raw, &list); err != nil {
+			return nil, notUnderstood(stream, err)
+		}
+	}
+	return list, nil
+}
+
+func notUnderstood(stream string, err error) error {
+	return fmt.Errorf("the access list in %s cannot be understood; an admin has to mend it: %v", stream, err)
 }
 
 // oneOrMore reads names as they stand in access lists: one, or a list.

@@ -154,6 +154,30 @@ func TestSetUpKeepsWhatIsThere(t *testing.T) {
 	}
 }
 
+// Who reads $all because the default for system streams says so goes on
+// reading it: a list of its own goes before that default.
+func TestSetUpKeepsWhoReadsAllByDefault(t *testing.T) {
+	n, ca := secured(t)
+	admin, otto, client := as(t, n, ca, "ann"), as(t, n, ca, "otto"), official(t, n, ca, "ann")
+	putJSON(t, client, "$settings", `{"$systemStreamAcl":{"$r":["$admins","otto"],"$mr":"otto"}}`)
+	if _, err := otto.Head(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil || len(done) != 2 {
+		t.Fatalf("set up: %q, %v", done, err)
+	}
+	if _, err := otto.Head(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got, want := newest(t, client, "$$$all"), `{"$acl":{"$mr":["otto","leo"],"$r":["$admins","otto","leo"]}}`; got != want {
+		t.Errorf("the access list of $all is %s, want %s", got, want)
+	}
+	// Nothing is written where the default gives the right to the user already.
+	if done, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil || len(done) != 0 {
+		t.Errorf("again: %q, %v", done, err)
+	}
+}
+
 func TestWhatIsNotSetUp(t *testing.T) {
 	n, ca := secured(t)
 	admin, client := as(t, n, ca, "ann"), official(t, n, ca, "ann")
