@@ -107,7 +107,7 @@ func (l *Ledger) goOn(ctx context.Context, stream string, known history) (h hist
 			return history{}, false, err
 		}
 		if !same {
-			if r.ID != last.ID || r.Revision != last.Revision || r.Position != last.Position {
+			if !known.endsWith(r) {
 				return history{}, false, nil
 			}
 			same = true
@@ -118,7 +118,7 @@ func (l *Ledger) goOn(ctx context.Context, stream string, known history) (h hist
 			return history{}, false, err
 		}
 		h.events = append(h.events, e)
-		h.bytes += decodedBytes(len(r.Data), len(r.Metadata))
+		h.add(r.Data, r.Metadata)
 	}
 	h.events = slices.Clip(h.events)
 	return h, same, nil

@@ -108,7 +108,7 @@ func Handle[S any, E domain.Event](ctx context.Context, l *Ledger, stream string
 		}
 		events[len(events)-1].Position = written.Position
 		if len(events) == 1 { // of more, only the last one's position is known
-			l.histories.put(stream, past.with(events[0], decodedBytes(len(batch[0].Data), len(batch[0].Metadata))))
+			l.histories.put(stream, past.with(events[0], batch[0].Data, batch[0].Metadata))
 		}
 		now, err = advance(a, now, events)
 		return outcome(now, events), err

@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"bytes"
 	"slices"
 	"sync"
 	"time"
@@ -22,17 +23,29 @@ type history struct {
 	bytes    int     // roughly
 	read     time.Time
 	erasures uint64 // that the keys knew of before the first was opened
+
+	data, metadata []byte // of the last event, as stored
 }
 
-// with is the history with one more event.
-func (h history) with(e Event, bytes int) history {
+// with is the history with one more event, which is stored in these bytes.
+func (h history) with(e Event, data, metadata []byte) history {
 	h.events = slices.Clip(append(h.events, e))
-	h.bytes += bytes
+	h.add(data, metadata)
 	return h
 }
 
-// decodedBytes is roughly what an event takes that was stored in so many.
-func decodedBytes(data, metadata int) int { return data + metadata + int(unsafe.Sizeof(Event{})) }
+// add counts an event that is the last from now on.
+func (h *history) add(data, metadata []byte) {
+	h.data, h.metadata = data, metadata
+	h.bytes += len(data) + len(metadata) + int(unsafe.Sizeof(Event{})) // roughly what it takes decoded
+}
+
+// endsWith reports whether an event of a server is the history's last one.
+func (h history) endsWith(r Recorded) bool {
+	last, _ := h.last()
+	return r.ID == last.ID && r.Revision == last.Revision && r.Position == last.Position &&
+		bytes.Equal(r.Data, h.data) && bytes.Equal(r.Metadata, h.metadata)
+}
 
 // last is the history's last event; false when it has none.
 func (h history) last() (Event, bool) {
@@ -45,8 +58,10 @@ func (h history) last() (Event, bool) {
 // histories remembers the streams that were read last, for one command reads
 // the same few streams again and again. What is remembered is good only
 // together with an answer of the server: that the last event of it is still
-// where it was. Until then nothing is known, and if it is not there the stream
-// is read from its beginning. See Ledger.past.
+// where it was, byte for byte. Until then nothing is known, and if it is not
+// there the stream is read from its beginning. (An event of one's own may be
+// there with other content: to an id that it has, a server says that the event
+// was written.) See Ledger.past.
 //
 // It is bounded, in two generations of which the older one is let go, and in
 // time, so that a stream of which somebody cut off the beginning is seen so.

@@ -55,7 +55,7 @@ func TestWhatIsForgotten(t *testing.T) {
 		first := history{events: make([]Event, 1), read: time.Now()}
 		h.put("s", first)
 		time.Sleep(historyAge)
-		h.put("s", first.with(Event{}, 1))
+		h.put("s", first.with(Event{}, nil, nil))
 		remembered("just in time", 0, true)
 		time.Sleep(time.Nanosecond)
 		remembered("later", 0, false)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/google/go-cmp/cmp"
@@ -138,6 +139,28 @@ func TestWhatIsRememberedIsWhatIsThere(t *testing.T) {
 			},
 		})
 	})
+}
+
+// A server takes an event under an id that it has for a repetition, as when a
+// request was given up and its append was still on the way: what is remembered
+// is then not what was decided the second time, but what is there.
+func TestARepetitionIsRememberedAsItIsThere(t *testing.T) {
+	_, s := fresh(t)
+	l, _, _ := remembering(s)
+	other, _, _ := remembering(s)
+	later := command("1")
+	later.Now = noon.Add(time.Minute)
+	_, err := eventstore.Handle(t.Context(), l, "account-ann", persons, later, func(p person, at time.Time) ([]account.Event, error) {
+		handle(t, other, command("1"), named("Ann")) // the first try, which arrives now
+		return named("Anna")(p, at)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, _, _ := remembering(s)
+	if diff := cmp.Diff(wantEvents(t, fresh, 1), wantEvents(t, l, 1)); diff != "" {
+		t.Errorf("remembered is something else (-there +remembered):\n%s", diff)
+	}
 }
 
 // A stream of which the beginning was cut off, or all of it, is not shown as
