@@ -2,6 +2,7 @@ package reactors
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"permitledger/cmd/permitledger/internal/payments"
 	"permitledger/domain"
 	"permitledger/domain/payment"
+	"permitledger/domain/permit"
 	"permitledger/eventstore"
 	"permitledger/projections"
 	"permitledger/projections/due"
@@ -41,9 +43,10 @@ func (p *provider) Capture(ctx context.Context, id string, at time.Time) ([]paym
 // office is a desk with a reactor that has not begun to work.
 type office struct {
 	*desktest.Office
-	t        *testing.T
-	provider *provider
-	reactor  *Settlements
+	t           *testing.T
+	provider    *provider
+	reactor     *Settlements
+	autoRenewal bool // of what is applied for
 }
 
 func newOffice(t *testing.T) *office {
@@ -57,6 +60,20 @@ func newOffice(t *testing.T) *office {
 	}
 	o.reactor.group.Pause, o.reactor.again = time.Millisecond, time.Millisecond
 	return o
+}
+
+// keeper is a timekeeper beside the reactor, with a read model of its own.
+func (o *office) keeper(simulated *clock.Simulated, provider Provider, model projections.Model) *Timekeeper {
+	o.t.Helper()
+	runner, err := projections.Open(o.t.Context(), projections.Config{Ledger: o.Ledger}, model)
+	must(o.t, err)
+	o.t.Cleanup(func() { must(o.t, runner.Close()) })
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- runner.Run(ctx) }()
+	o.t.Cleanup(func() { stop(); must(o.t, <-ended) })
+	return New(Config{Desk: o.Desk, Due: due.NewReader(runner.Projection(due.Name)), Provider: provider,
+		Clock: simulated, Simulated: simulated, Settlements: o.reactor})
 }
 
 // work has the reactor work until the test ends.
@@ -82,7 +99,7 @@ func (o *office) approved() desk.Case {
 	ctx, name := o.t.Context(), "alex"
 	acc, err := o.OpenAccount(ctx, by(name, domain.RoleResident), desk.Details{Name: &name})
 	must(o.t, err)
-	application := desk.Application{Kind: domain.KindResident, Months: 12, UPRN: "200000000017", Vehicle: "AB12 CDE"}
+	application := desk.Application{Kind: domain.KindResident, Months: 12, UPRN: "200000000017", Vehicle: "AB12 CDE", AutoRenewal: o.autoRenewal}
 	decision := domain.Decision{Basis: domain.BasisPolicy, Told: "Approved."}
 	for _, kind := range []domain.EvidenceKind{domain.EvidenceUtilityBill, domain.EvidenceV5C} {
 		up, err := o.Upload(ctx, by(name, domain.RoleResident), acc.ID, "application/pdf", []byte("%PDF-1.7 "+string(kind)))
@@ -193,18 +210,9 @@ func TestWhatCannotBeSettledIsParked(t *testing.T) {
 func TestTheTimekeeperIsPatient(t *testing.T) {
 	o := newOffice(t)
 	cs := o.approved()
-	runner, err := projections.Open(t.Context(), projections.Config{Ledger: o.Ledger}, due.New())
-	must(t, err)
-	t.Cleanup(func() { must(t, runner.Close()) })
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- runner.Run(ctx) }()
-	t.Cleanup(func() { stop(); must(t, <-ended) })
-	must(t, runner.Projection(due.Name).WaitFor(t.Context(), cs.Position))
-
 	simulated := clock.NewSimulated(o.Now().Add(time.Second))
-	keeper := New(Config{Desk: o.Desk, Due: due.NewReader(runner.Projection(due.Name)), Provider: o.Provider,
-		Clock: simulated, Simulated: simulated, Settlements: o.reactor})
+	keeper := o.keeper(simulated, o.Provider, due.New())
+	must(t, keeper.Due.Projection().WaitFor(t.Context(), cs.Position))
 	approved := cs.Permit.Decided.At
 	for _, c := range []struct {
 		name            string
@@ -223,5 +231,69 @@ func TestTheTimekeeperIsPatient(t *testing.T) {
 		if i := slices.IndexFunc(tasks, func(k task) bool { return strings.HasPrefix(k.occasion, string(due.Settle)) }); i < 0 || !tasks[i].at.Equal(c.want) || !tasks[i].due.Equal(approved) {
 			t.Errorf("%s: the tasks are %+v, want a settlement at %s due %s", c.name, tasks, c.want, approved)
 		}
+	}
+}
+
+// overtaken is a provider that has something done between the timekeeper's look
+// at what falls due and its work on it.
+type overtaken struct {
+	Provider
+	first func()
+	asked chan<- struct{}
+}
+
+func (o overtaken) NextDue(ctx context.Context) (time.Time, bool, error) {
+	select {
+	case o.asked <- struct{}{}:
+	default:
+	}
+	o.first()
+	return o.Provider.NextDue(ctx)
+}
+
+// behind is the read model of what falls due, which has a renewal only once the
+// timekeeper has looked again, unless it waits for it.
+type behind struct {
+	due.Model
+	asked <-chan struct{}
+}
+
+func (m behind) Apply(ctx context.Context, tx *sql.Tx, e projections.Event) error {
+	if e.Type == permit.TypeRenewed {
+		select {
+		case <-m.asked:
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return m.Model.Apply(ctx, tx, e)
+}
+
+// A walk goes on from what the reactor wrote on the way, too: a renewal that the
+// reactor was quicker to write has the next one fall due, a year later.
+func TestAWalkSeesWhatTheReactorDid(t *testing.T) {
+	o := newOffice(t)
+	o.autoRenewal = true
+	simulated := o.Clock.(*clock.Simulated)
+	cs := o.approved()
+	must(t, o.Provider.Instruct(t.Context(), "1", cs.Permit.Account, []string{"late"}))
+	// The reactor, told of the money that came late.
+	renews := func() {
+		var last eventstore.Recorded
+		for r, err := range o.Ledger.Store().Read(t.Context(), payment.Stream(cs.ID, 2), 0) {
+			must(t, err)
+			last = r
+		}
+		if last.Type == payment.TypePaymentCaptured {
+			must(t, o.reactor.Consume(t.Context(), last))
+		}
+	}
+	asked := make(chan struct{})
+	keeper := o.keeper(simulated, overtaken{o.Provider, renews, asked}, behind{due.New(), asked})
+	_, err := keeper.Walk(t.Context(), time.Date(2028, 6, 1, 0, 0, 0, 0, time.UTC))
+	must(t, err)
+	cs, err = o.Case(t.Context(), cs.ID)
+	must(t, err)
+	if n := len(cs.Permit.Terms); n != 3 {
+		t.Errorf("the permit has %d terms and ends on %s", n, cs.Permit.LastDay())
 	}
 }

@@ -99,6 +99,15 @@ func (t *Timekeeper) do(ctx context.Context, group []task) (eventstore.Position,
 		return 0, ctx.Err()
 	}
 	end := slices.Max(positions)
+	if idle(positions, errs) {
+		// What was found done was perhaps done a moment ago, by the reactor, and
+		// what falls due because of it is not to be missed.
+		head, err := t.Desk.Ledger.Store().Head(ctx)
+		if err != nil {
+			return end, fmt.Errorf("look for what was done already: %w", err)
+		}
+		end = max(end, head)
+	}
 	if err := t.Due.Projection().WaitFor(ctx, end); err != nil {
 		return end, fmt.Errorf("wait for what fell due to be done: %w", err)
 	}
@@ -109,6 +118,16 @@ func (t *Timekeeper) do(ctx context.Context, group []task) (eventstore.Position,
 	}
 	t.done = done
 	return end, nil
+}
+
+// idle reports whether there was nothing to do for one of the tasks.
+func idle(positions []eventstore.Position, errs []error) bool {
+	for i, position := range positions {
+		if position == 0 && errs[i] == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // instant is the now of a task's command. By a simulated clock it is the
