@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -191,4 +193,22 @@ func ready(t *testing.T, r *running, says ...string) {
 		}
 	}
 	t.Fatalf("/readyz says %s, want %q; the service says %s", body, says, r.said())
+}
+
+// What was told to stop before it was done has failed, for whoever goes by the
+// exit code.
+func TestACommandThatIsStoppedHasFailed(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	p := &program{ctx: ctx, stdout: io.Discard, stderr: io.Discard, logger: slog.New(slog.DiscardHandler)}
+	nowhere := "esdb://127.0.0.1:1?tls=false"
+	for name, run := range map[string]func(*program) error{
+		"setup":           setupCommand{EventStore: nowhere, User: "ledger"}.Run,
+		"reactors list":   listReactors{ledgerFlags: ledgerFlags{EventStore: nowhere}}.Run,
+		"reactors replay": replayParking{Name: "permitledger-settlements", ledgerFlags: ledgerFlags{EventStore: nowhere}}.Run,
+	} {
+		if err := run(p); err == nil || errors.Is(err, context.Canceled) {
+			t.Errorf("%s ends with %v, which counts as done", name, err)
+		}
+	}
 }

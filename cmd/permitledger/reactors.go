@@ -18,6 +18,9 @@ type reactorsCommand struct {
 	Replay replayParking `cmd:"" help:"Give what a reactor could not act on to it again. With --eventstore it takes an admin of the event store."`
 }
 
+// askAgain is what to do after an interruption.
+const askAgain = "ask again"
+
 // reachStore reaches the event store itself: the one that is named, which needs
 // no keys, or that of the data folder.
 func (f ledgerFlags) reachStore(p *program) (*eventstore.Store, func(), error) {
@@ -64,7 +67,7 @@ func (c listReactors) Run(p *program) error {
 		case errors.Is(err, eventstore.ErrNoGroup):
 			one.State = "not there"
 		case err != nil:
-			return err
+			return p.unfinished(err, askAgain)
 		case s.Consumers > 0:
 			one.State = "at work"
 		}
@@ -108,7 +111,7 @@ func (c replayParking) Run(p *program) error {
 		err = store.ReplayParked(p.ctx, c.Name)
 	}
 	if err != nil {
-		return err
+		return p.unfinished(err, askAgain)
 	}
 	fmt.Fprintf(p.stderr, "%d parked events are given to %s again; `permitledger reactors list` shows what becomes of them.\n", s.Parked, c.Name)
 	return nil

@@ -38,7 +38,7 @@ func (c setupCommand) Run(p *program) error {
 	case errors.Is(err, eventstore.ErrOtherDefaults):
 		return fmt.Errorf("%w with --replace-default-access", err)
 	case err != nil:
-		return err
+		return p.unfinished(err, "run it again, it does what is left")
 	case len(done) == 0:
 		fmt.Fprintln(p.stderr, "Nothing had to be done: it is all there.")
 	default:
