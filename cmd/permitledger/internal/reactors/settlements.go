@@ -95,7 +95,7 @@ func (s *Settlements) Because() (reasons []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state.err != nil {
-		reasons = append(reasons, fmt.Sprintf("reactor %s: %v; payments are settled a minute late", s.group.Name, s.state.err))
+		reasons = append(reasons, fmt.Sprintf("reactor %s: %v; the timekeeper settles payments meanwhile", s.group.Name, s.state.err))
 	}
 	if n := s.state.parked; n > 0 {
 		reasons = append(reasons, fmt.Sprintf("reactor %s: %d events are parked; see permitledger reactors", s.group.Name, n))
