@@ -47,12 +47,12 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, rt *route, vars m
 	req := &request{Request: r.WithContext(ctx), route: rt, vars: vars}
 	a, err := s.answer(w, req)
 	o := outcome{role: req.caller.role}
-	if asOf, used := req.copied.Used(); used {
-		w.Header().Set("Ledger-As-Of", asOf.UTC().Format(time.RFC3339))
-	}
 	if err != nil {
 		o = s.fail(w, r, err, o)
 	} else {
+		if asOf, used := req.copied.Used(); used {
+			w.Header().Set("Ledger-As-Of", asOf.UTC().Format(time.RFC3339))
+		}
 		o = s.succeed(w, r, a, o)
 	}
 	if rt.command() {

@@ -81,6 +81,8 @@ func TestTheStoreGoesAwayAndComesBack(t *testing.T) {
 	if err := s.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	document := changed.str("evidence.0.sha256")
+	alex.get("/accounts/" + account + "/evidence/" + document).want(200)
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	reads := []string{"/accounts", "/accounts/" + account, "/accounts/" + account + "/permits", "/accounts/" + account + "/access",
 		"/permits/" + permit, "/permits/" + permit + "?asOf=" + now, "/permits/" + permit + "?knownAt=" + now, "/permits/" + permit + "/history",
@@ -110,6 +112,7 @@ func TestTheStoreGoesAwayAndComesBack(t *testing.T) {
 	for _, path := range []string{"/permits/" + permit, "/accounts/" + account, "/permits/" + permit + "/history"} {
 		rita.get(path).unavailable() // staff's reads are recorded
 	}
+	alex.get("/accounts/" + account + "/evidence/" + document).unavailable() // recorded, too
 	aude.get("/audit/events").unavailable()
 	aude.get("/accounts/" + account + "/access").unavailable()
 	key := alex.with("Idempotency-Key", "while-it-is-away")
