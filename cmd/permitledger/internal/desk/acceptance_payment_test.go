@@ -209,6 +209,25 @@ func TestARefundByThePolicy(t *testing.T) {
 	}
 }
 
+// Whoever settles what fell due long ago, as after a crash, has what came since
+// settled, too, and not before it came.
+func TestNothingIsSettledBeforeItsCause(t *testing.T) {
+	o, ctx := newOffice(t), t.Context()
+	o.withPolicy("2026-03-02", func(r *policy.Rules) { r.Refund.Kind = policy.RefundWholeMonths })
+	cs := o.running("ann", nil)
+	settling := desk.SystemCall("settle", "", o.Now())
+	o.to("2026-09-15T10:00:00Z")
+	cancelled, err := o.Cancel(ctx, by("ann", domain.RoleResident), cs.ID, "")
+	must(t, err)
+	_, err = o.Settle(ctx, settling, cs.ID, 1)
+	must(t, err)
+	money, err := o.Ledger.History(ctx, payment.Stream(cs.ID, 1))
+	must(t, err)
+	last := money[len(money)-1]
+	shows(t, "settled", last.Type, payment.TypePaymentRefunded)
+	shows(t, "at", last.RecordedAt, cancelled.Permit.Cancellation.RecordedAt)
+}
+
 // A renewal whose permit is cancelled before the money comes is given back.
 func TestARenewalPaidTooLate(t *testing.T) {
 	o, ctx := openedAt(t, "2025-04-01T09:00:00Z"), t.Context()

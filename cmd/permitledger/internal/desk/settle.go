@@ -44,13 +44,20 @@ func (d *Desk) settleOnce(ctx context.Context, c Call, id domain.PermitID, term 
 		answered, err := d.finish(ctx, c, stream)
 		return answered, answered > 0, err
 	}
-	ruling, refund, end, err := d.ruling(ctx, c, id, term, money.State)
+	holder, err := eventstore.Load(ctx, d.Ledger, permit.Stream(id), permits)
+	if err != nil {
+		return 0, false, err
+	}
+	ruling, refund, end, err := d.ruling(ctx, c, id, term, holder.State, money.State)
 	if err != nil {
 		return end, false, err
 	}
 	step := money.State.NextStep(d.at(c), ruling, refund)
 	if step.Kind == payment.StepNothing {
 		return end, false, nil
+	}
+	if over := holder.State.Cancellation; step.Reason == payment.RefundCancelled && c.At.Before(over.RecordedAt) {
+		c.At = over.RecordedAt // settled with what fell due before it, and no earlier than it came
 	}
 	messages, err := d.ask(ctx, step, money.State, d.at(c))
 	if err != nil {
@@ -89,15 +96,11 @@ func answerTo(step payment.Step) func(payment.Message) payment.Message {
 
 // ruling says what the permit has decided about a term's money, and writes the
 // renewal that a captured payment is for.
-func (d *Desk) ruling(ctx context.Context, c Call, id domain.PermitID, term int, money payment.State) (payment.Ruling, domain.Pence, eventstore.Position, error) {
-	l, err := eventstore.Load(ctx, d.Ledger, permit.Stream(id), permits)
-	if err != nil {
-		return payment.RulingNone, 0, 0, err
-	}
+func (d *Desk) ruling(ctx context.Context, c Call, id domain.PermitID, term int, s permit.State, money payment.State) (payment.Ruling, domain.Pence, eventstore.Position, error) {
 	if term == 1 {
-		return rulingOfApplication(l.State), l.State.RefundFrom(term), 0, nil
+		return rulingOfApplication(s), s.RefundFrom(term), 0, nil
 	}
-	if len(l.State.Terms) < term && money.Captured() > money.Refunded() {
+	if len(s.Terms) < term && money.Captured() > money.Refunded() {
 		out, err := d.writeRenewal(ctx, inTime(c.step("renewal"), money), id, money)
 		var refused *domain.Refusal
 		if errors.As(err, &refused) {
@@ -108,8 +111,8 @@ func (d *Desk) ruling(ctx context.Context, c Call, id domain.PermitID, term int,
 		}
 		return payment.RulingDue, 0, out.Position, nil
 	}
-	if len(l.State.Terms) >= term {
-		return payment.RulingDue, l.State.RefundFrom(term), 0, nil
+	if len(s.Terms) >= term {
+		return payment.RulingDue, s.RefundFrom(term), 0, nil
 	}
 	return payment.RulingNone, 0, 0, nil
 }

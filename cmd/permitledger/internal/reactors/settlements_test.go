@@ -234,6 +234,16 @@ func TestTheTimekeeperIsPatient(t *testing.T) {
 	}
 }
 
+// last is the newest event of a stream, as it is stored.
+func (o *office) last(stream string) (last eventstore.Recorded) {
+	o.t.Helper()
+	for r, err := range o.Ledger.Store().Read(o.t.Context(), stream, 0) {
+		must(o.t, err)
+		last = r
+	}
+	return last
+}
+
 // overtaken is a provider that has something done between the timekeeper's look
 // at what falls due and its work on it.
 type overtaken struct {
@@ -278,12 +288,7 @@ func TestAWalkSeesWhatTheReactorDid(t *testing.T) {
 	must(t, o.Provider.Instruct(t.Context(), "1", cs.Permit.Account, []string{"late"}))
 	// The reactor, told of the money that came late.
 	renews := func() {
-		var last eventstore.Recorded
-		for r, err := range o.Ledger.Store().Read(t.Context(), payment.Stream(cs.ID, 2), 0) {
-			must(t, err)
-			last = r
-		}
-		if last.Type == payment.TypePaymentCaptured {
+		if last := o.last(payment.Stream(cs.ID, 2)); last.Type == payment.TypePaymentCaptured {
 			must(t, o.reactor.Consume(t.Context(), last))
 		}
 	}
