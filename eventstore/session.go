@@ -335,22 +335,25 @@ func (c *connector) run(ctx context.Context, s *session, f func(context.Context)
 	return f(ctx)
 }
 
-// call runs one request within timeout. When the answer does not come in time
-// the connection is suspect and is replaced, so that the next try does not
-// wait on the same silence; when the caller's own context ends it is not. For
-// within, see acquire.
+// call runs one request within timeout, after having waited for a connection
+// for as long at most. When the answer does not come in time the connection is
+// suspect and is replaced, so that the next try does not wait on the same
+// silence; when the caller's own context ends it is not. For within, see
+// acquire.
 func call[T any](ctx context.Context, c *connector, within, timeout time.Duration, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
 	}
 	var none T
-	try, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	s, err := c.acquire(try, within)
+	waiting, enough := context.WithTimeout(ctx, timeout)
+	s, err := c.acquire(waiting, within)
+	enough()
 	if err != nil {
 		return none, err
 	}
+	try, cancel := context.WithTimeout(ctx, timeout) // all of it, however long it waited
+	defer cancel()
 	answers := make(chan answer, 1)
 	c.calls.run(func() {
 		var a answer
