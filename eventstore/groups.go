@@ -39,8 +39,9 @@ const (
 	// as long the longest is.
 	groupPause, longestPauses = time.Second, 30
 	// groupRoom is how many events a consumer may have without an answer, and
-	// groupAtOnce on how many of them it works at once.
-	groupRoom, groupAtOnce = 64, 16
+	// groupAtOnce on how many of them it works at once. The last of them waits
+	// for one before it, and must still be answered within the timeout.
+	groupRoom, groupAtOnce = 32, 16
 )
 
 // GroupStatus is what the server says of a group.

@@ -3,9 +3,11 @@ package eventstore_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -175,6 +177,34 @@ func TestSetUpKeepsWhoReadsAllByDefault(t *testing.T) {
 	// Nothing is written where the default gives the right to the user already.
 	if done, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil || len(done) != 0 {
 		t.Errorf("again: %q, %v", done, err)
+	}
+}
+
+// A right that is taken away from somebody who follows the log is told, and not
+// hoped for.
+func TestARightThatIsTakenAwayIsTold(t *testing.T) {
+	n, ca := secured(t)
+	admin, client, leo := as(t, n, ca, "ann"), official(t, n, ca, "ann"), as(t, n, ca, "leo")
+	if _, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil {
+		t.Fatal(err)
+	}
+	following, ended := make(chan struct{}), make(chan error, 1)
+	begun := sync.OnceFunc(func() { close(following) })
+	go func() {
+		ended <- leo.Subscribe(t.Context(), 0, funcs{caughtUp: func() error { begun(); return nil }})
+	}()
+	<-following
+	putJSON(t, client, "$$$all", `{"$acl":{"$r":"$admins"}}`)
+	for i := 0; ; i++ { // the node looks at rights when there is something to give, once a second
+		appendOne(t, admin, fmt.Sprintf("permit-%d", i), eventstore.NoStream())
+		select {
+		case err := <-ended:
+			if !errors.Is(err, eventstore.ErrDenied) || !strings.Contains(err.Error(), "$r") {
+				t.Errorf("it ended with %v", err)
+			}
+			return
+		default:
+		}
 	}
 }
 

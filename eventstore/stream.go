@@ -93,7 +93,8 @@ func stream[T any](ctx context.Context, c *connector, within time.Duration, w wa
 // takeUp runs a stream to its end, opening it again wherever the connection
 // breaks; open must go on after what take has seen. With a bound it gives up
 // with ErrUnavailable when that long nothing came, or the store has been away
-// for longer; without one (forEver) it never does.
+// for longer; without one (forEver) it never does. A right that is missing ends
+// either: an operator has to hear of it.
 func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open source[T], take func(T) error) error {
 	bounded, w := bound != forEver, subscribed
 	if bounded {
@@ -121,7 +122,7 @@ func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open sour
 			return context.Cause(ctx)
 		case s.conn.isClosed():
 			return ErrClosed
-		case bounded && !transient(err):
+		case !transient(err) && (bounded || accessError(err, "") != nil):
 			return readError(err)
 		}
 		if moved {

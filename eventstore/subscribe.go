@@ -36,8 +36,9 @@ type message struct {
 // Subscribe follows the ledger's events from strictly after a position, for
 // ever. It reconnects by itself and goes on after the last event that was
 // handed over, so that none is missing and none comes twice. It returns only
-// when ctx ends, when the store is closed, with an error of the handler, or with
-// ErrDamaged when the server cannot read what comes next.
+// when ctx ends, when the store is closed, with an error of the handler, with
+// ErrDamaged when the server cannot read what comes next, or with an error that
+// matches ErrDenied or ErrCredentials when it does not let this user.
 func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error {
 	last := after
 	open := func(ctx context.Context, c *esdb.Client, emit func(message) bool) error {
