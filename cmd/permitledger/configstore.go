@@ -63,7 +63,10 @@ func (c configCheckCommand) checkStore(p *program) (f finding, book *policy.Book
 		f.fault(err)
 		return f, nil
 	}
-	f.Found = fmt.Sprintf("reached; its last event has position %s, and the keys belong to it", head)
+	f.Found = "reached; no ledger has been begun there"
+	if head > 0 {
+		f.Found = fmt.Sprintf("reached; its last event has position %s, and the keys belong to it", head)
+	}
 	if c.EventStore != "" {
 		for _, g := range reactors.Groups() {
 			if _, err := l.ledger.Store().GroupStatus(ctx, g.Name); errors.Is(err, eventstore.ErrNoGroup) {

@@ -71,8 +71,16 @@ func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {
 		return nil, err
 	}
 	l.closers = append(l.closers, keys.Close)
+	if connection == "" {
+		if err := service.CheckLogKept(f.Data); err != nil {
+			return nil, err
+		}
+	}
 	store, err := l.connect(p, eventstore.Config{ConnectionString: connection}, f.Data, filepath.Join(f.Data, folder.Log))
 	if err != nil {
+		return nil, err
+	}
+	if err := service.CheckLogThere(p.ctx, store, f.Data); err != nil {
 		return nil, err
 	}
 	l.ledger = eventstore.NewLedger(store, eventstore.NewCodec(keys))

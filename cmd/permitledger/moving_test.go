@@ -55,6 +55,7 @@ func TestTheGuideToMoving(t *testing.T) {
 	contains(t, m.run(blocks[5]), "default access list", "persistent subscription")
 	m.run(blocks[6]) // put the old log aside
 	contains(t, refused(t, "serve", "--data", m.data, "--listen", "127.0.0.1:0", "--tokens", filepath.Join(dir, "tokens.json")), "the log is empty")
+	contains(t, refused(t, "replay", "--data", m.data), "the log is empty")
 	if _, err := os.Stat(filepath.Join(m.data, "log")); err == nil {
 		t.Error("the start that was refused has made a log, and the old one could not be put back in its place")
 	}

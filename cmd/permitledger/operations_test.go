@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"permitledger/eventstore/node"
 )
 
 // contains fails unless what a command said has all of these in it.
@@ -46,7 +48,8 @@ func TestWhatServeRefuses(t *testing.T) {
 			both(two, "the log belongs to vault", "restore the keep folder that goes with this log")
 		}
 	}
-	contains(t, refused(t, serveArgs(t, two)...), "the log is empty, but the keys belong to a ledger with a history")
+	both(two, "the log is empty, but the keys belong to a ledger with a history", "name its event store with --eventstore")
+	nothingIsSaidOfAnEmptyLog(t, two)
 
 	if err := os.WriteFile(filepath.Join(one, "format"), []byte("2\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -54,6 +57,31 @@ func TestWhatServeRefuses(t *testing.T) {
 	both(one, "written by a newer version", "restore a backup from before the upgrade")
 	contains(t, refused(t, "history", "P-7K4M-9QXD-3F", "--data", one), "written by a newer version")
 	both(filepath.Join(dir, strings.Repeat("long", 30)), "too long for a unix socket", "the system allows", "choose a shorter --data")
+}
+
+// nothingIsSaidOfAnEmptyLog tries what reads a ledger on a folder whose log lies
+// elsewhere, as when --eventstore was forgotten: first without a log, which must
+// not be made, then with an empty one.
+func nothingIsSaidOfAnEmptyLog(t *testing.T, data string) {
+	t.Helper()
+	commands := [][]string{{"replay"}, {"history", "P-7K4M-9QXD-3F"}, {"reactors", "list"}, {"projections", "list"}, {"config", "check", "--listen", "127.0.0.1:0"}}
+	for _, command := range commands {
+		contains(t, refused(t, append(command, "--data", data)...), "the log is empty")
+	}
+	log := filepath.Join(data, "log")
+	if _, err := os.Stat(log); err == nil {
+		t.Fatal("a command that only reads has made a log")
+	}
+	n, err := node.Open(t.Context(), node.Options{Dir: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range append(commands, []string{"backup", filepath.Join(t.TempDir(), "none")}) {
+		contains(t, refused(t, append(command, "--data", data)...), "log is empty")
+	}
 }
 
 // A backup that is not whole or not as it was is refused, and nothing is ever

@@ -22,6 +22,11 @@ import (
 // before it does without.
 const backupWait = 10 * time.Second
 
+// errEmptyLog is returned for a folder with keys of a ledger whose log lies
+// elsewhere, and with a log in which nothing was ever written.
+var errEmptyLog = errors.New("its log is empty, but the keys belong to a ledger with a history; " +
+	"if the ledger has an event store of its own, remove the empty folder log and back up again: the keys are then copied alone")
+
 // Backup copies the data folder into an empty folder while the service goes
 // on. Every command that was acknowledged before it was called is in the copy.
 func (s *Service) Backup(ctx context.Context, dir string) (backup.Manifest, error) {
@@ -77,7 +82,7 @@ func BackupStopped(ctx context.Context, data, dir string, logger *slog.Logger) (
 		}
 		defer func() { err = errors.Join(err, n.Close()) }()
 		src.Log = n.Checkpoint
-		src.Head = func(ctx context.Context) (backup.Head, error) { return count(ctx, n.Socket()) }
+		src.Head = func(ctx context.Context) (backup.Head, error) { return countLedger(ctx, n.Socket(), data) }
 	}
 	if path := filepath.Join(data, folder.Provider); there(path) {
 		provider, err := payments.Open(path)
@@ -122,6 +127,21 @@ func BackupLogStopped(ctx context.Context, dir, to string, logger *slog.Logger) 
 	defer func() { err = errors.Join(err, n.Close()) }()
 	return backup.Take(ctx, to, backup.Source{Data: dir, Log: n.Checkpoint,
 		Head: func(ctx context.Context) (backup.Head, error) { return count(ctx, n.Socket()) }}, time.Now())
+}
+
+// countLedger reads the log of a data folder to its end, and refuses one in
+// which nothing lies of the ledger that the keys belong to: the backup would
+// say that it has the log.
+func countLedger(ctx context.Context, socket, data string) (backup.Head, error) {
+	head, err := count(ctx, socket)
+	if err != nil || head.Number > 0 {
+		return head, err
+	}
+	known, err := hasHistory(data)
+	if err == nil && known {
+		err = errEmptyLog
+	}
+	return head, err
 }
 
 // count reads the log to its end.

@@ -34,38 +34,39 @@ type erasuresMark struct {
 // errLogGone is returned for keys that were in use beside a log without a
 // single event.
 var errLogGone = errors.New("the log is empty, but the keys belong to a ledger with a history: " +
-	"the log was lost, or --data or --eventstore names another one; restore the log that goes with these keys")
+	"name its event store with --eventstore if it has one of its own; otherwise the log was lost, or --data names another folder: restore the log that goes with these keys")
 
 // hasHistory reports whether the keys were in use beside a log.
-func (s *Service) hasHistory() (bool, error) {
-	_, err := os.Stat(filepath.Join(s.cfg.Data, folder.Keep, erasuresFile))
+func hasHistory(data string) (bool, error) {
+	_, err := os.Stat(filepath.Join(data, folder.Keep, erasuresFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// checkLogKept refuses to make an empty log beside keys with a history: it would
+// CheckLogKept refuses to make an empty log beside keys with a history: it would
 // be in the way of the one that is to be put back.
-func (s *Service) checkLogKept() error {
-	known, err := s.hasHistory()
+func CheckLogKept(data string) error {
+	known, err := hasHistory(data)
 	if err != nil || !known {
 		return err
 	}
-	there, err := node.Exists(filepath.Join(s.cfg.Data, folder.Log))
+	there, err := node.Exists(filepath.Join(data, folder.Log))
 	if err == nil && !there {
 		err = errLogGone
 	}
 	return err
 }
 
-// checkLogThere refuses to begin a new ledger with the keys of an old one.
-func (s *Service) checkLogThere(ctx context.Context) error {
-	known, err := s.hasHistory()
+// CheckLogThere refuses to begin a new ledger with the keys of an old one, and
+// to say anything about that one from a log in which nothing of it lies.
+func CheckLogThere(ctx context.Context, store *eventstore.Store, data string) error {
+	known, err := hasHistory(data)
 	if err != nil || !known {
 		return err
 	}
-	head, err := s.Ledger.Store().Head(ctx)
+	head, err := store.Head(ctx)
 	if err == nil && head == 0 {
 		err = errLogGone
 	}

@@ -155,6 +155,9 @@ func (k *kept) open(ctx context.Context, data, eventStore string, logger *slog.L
 	k.closers = append(k.closers, keys.Close)
 	conn := eventstore.Config{ConnectionString: eventStore, Logger: logger}
 	if eventStore == "" {
+		if err := CheckLogKept(data); err != nil {
+			return err
+		}
 		n, err := node.Open(ctx, node.Options{Dir: filepath.Join(data, folder.Log), Socket: Socket(data),
 			Protect: eventstore.IsLedgerStream, Logger: logger})
 		if err != nil {
@@ -169,6 +172,9 @@ func (k *kept) open(ctx context.Context, data, eventStore string, logger *slog.L
 	}
 	k.closers = append(k.closers, store.Close)
 	ledger := eventstore.NewLedger(store, eventstore.NewCodec(keys))
+	if err := CheckLogThere(ctx, store, data); err != nil {
+		return err
+	}
 	head, err := store.Head(ctx)
 	if err != nil {
 		return err

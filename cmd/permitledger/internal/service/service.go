@@ -188,7 +188,7 @@ func (s *Service) openKeep(context.Context) (err error) {
 func (s *Service) openLog(ctx context.Context) error {
 	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, Logger: s.cfg.Logger, Registerer: s.Registry}
 	if s.cfg.EventStore == "" {
-		if err := s.checkLogKept(); err != nil {
+		if err := CheckLogKept(s.cfg.Data); err != nil {
 			return err
 		}
 		o := s.cfg.Node
@@ -213,7 +213,7 @@ func (s *Service) openLog(ctx context.Context) error {
 		}
 	}
 	s.Ledger = eventstore.NewLedger(store, eventstore.NewCodec(s.vault))
-	if err := s.checkLogThere(ctx); err != nil {
+	if err := CheckLogThere(ctx, store, s.cfg.Data); err != nil {
 		return err
 	}
 	return eventstore.BindVault(ctx, s.Ledger, s.vault.ID(), s.firstInstant())
