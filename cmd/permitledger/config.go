@@ -121,7 +121,7 @@ func settings(parsed *kong.Context) []setting {
 
 func (c configCheckCommand) checkFolder(running bool) finding {
 	f := finding{About: "data folder"}
-	if err := folder.Check(c.Data); err != nil {
+	if err := c.checkData(); err != nil {
 		f.fault(err)
 		return f
 	}
@@ -188,7 +188,7 @@ func (c configCheckCommand) checkAddresses(p *program, running bool) finding {
 		}
 		if err != nil {
 			f.Found = ""
-			f.fault(fmt.Errorf("%w; choose another address with %s", err, flag))
+			f.fault(fmt.Errorf("%s: %w", flag, err))
 		}
 	}
 	return f

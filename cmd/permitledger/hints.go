@@ -22,7 +22,7 @@ func hint(err error) string {
 	case diskFull(err):
 		return "The disk is full. Free some space there and start again: whatever was acknowledged is safe."
 	case errors.Is(err, eventstore.ErrUnavailable):
-		return "See that the event store runs, that --eventstore names it, and that this machine may reach it; then start again."
+		return unreachable(err)
 	case errors.Is(err, eventstore.ErrDamaged):
 		return "The log is damaged there, and what was read up to there is sound. Restore a backup, and look after that disk."
 	case errors.Is(err, vault.ErrLocked):
@@ -34,10 +34,28 @@ func hint(err error) string {
 		return "Such a log can only be moved as it is: with the backup of the server that holds it, restored under another."
 	case errors.Is(err, transfer.ErrDiffers):
 		return "Name an event store that is empty, or the one in which an interrupted copy of this same source lies."
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "Another process has that address. Stop it, or choose another address: with --listen, and for the node within serve with --node-listen."
+	case errors.Is(err, syscall.ENOTDIR):
+		return "A file lies where a folder is wanted. Name another."
 	case errors.Is(err, fs.ErrPermission):
 		return "Run it as the user who owns these files, or give that user the right to read and write them."
 	}
 	return ""
+}
+
+// unreachable is what to do about a server that cannot be talked to. What went
+// wrong within TLS has lost its type on the way.
+func unreachable(err error) string {
+	switch said := err.Error(); {
+	case strings.Contains(said, "x509:"):
+		return "The server's certificate was not accepted. Name its authority in the connection string (tlsCaFile=/path/to/ca.pem), and the server by a name that stands in the certificate; see that it has not expired."
+	case strings.Contains(said, "error reading server preface"):
+		return "Something answers there, but not as it was asked: a server with a certificate wants tls=true in the connection string."
+	case strings.Contains(said, "first record does not look like a TLS handshake"):
+		return "The server speaks no TLS: give it a certificate, or on this machine alone say tls=false in the connection string."
+	}
+	return "See that the event store runs, that --eventstore names it, and that this machine may reach it; then start again."
 }
 
 // diskFull tells a full disk by whatever met it: the system, or SQLite.

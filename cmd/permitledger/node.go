@@ -37,6 +37,9 @@ func (c nodeServeCommand) Run(p *program) error {
 	if err := folder.CheckLog(c.Data); err != nil {
 		return err
 	}
+	if folder.HasLedger(c.Data) {
+		return fmt.Errorf("%s is the data folder of a ledger; its log, if it has one of its own, is %s: name that with --data", c.Data, filepath.Join(c.Data, folder.Log))
+	}
 	if answers(filepath.Join(c.Data, folder.AdminSocket)) {
 		return fmt.Errorf("a node runs on %s already; stop that one first, or give another --data", c.Data)
 	}

@@ -27,6 +27,9 @@ func (nodeBackupCommand) Help() string {
 
 // Run takes a backup through the running node, or of the folder itself.
 func (c nodeBackupCommand) Run(p *program) error {
+	if folder.HasLedger(c.Data) {
+		return fmt.Errorf("%s is the data folder of a ledger; permitledger backup --data %[1]s copies its log together with its keys", c.Data)
+	}
 	there, err := node.Exists(c.Data)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,42 @@ func nothingIsSaidOfAnEmptyLog(t *testing.T, data string) {
 	for _, command := range append(commands, []string{"backup", filepath.Join(t.TempDir(), "none")}) {
 		contains(t, refused(t, append(command, "--data", data)...), "log is empty")
 	}
+}
+
+// A folder of another kind is refused, and nothing is made in it.
+func TestFoldersOfAnotherKind(t *testing.T) {
+	dir := place(t)
+	ledger, log := filepath.Join(dir, "ledger"), filepath.Join(dir, "log")
+	launch(t, serveArgs(t, ledger)...).terminate()
+	n, err := node.Open(t.Context(), node.Options{Dir: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, refused(t, serveArgs(t, log)...), "is the folder of a node's log and not that of a ledger")
+	contains(t, refused(t, "config", "check", "--data", log, "--listen", "127.0.0.1:0"), "is the folder of a node's log")
+	contains(t, refused(t, "node", "--data", ledger, "--listen", "127.0.0.1:0"), "is the data folder of a ledger", filepath.Join(ledger, "log"))
+	contains(t, refused(t, "node", "backup", filepath.Join(dir, "copy"), "--data", ledger), "permitledger backup --data")
+	for _, made := range []string{filepath.Join(log, "keep"), filepath.Join(log, "format"), filepath.Join(ledger, "LOCK"), filepath.Join(dir, "copy")} {
+		if _, err := os.Stat(made); err == nil {
+			t.Errorf("%s was made", made)
+		}
+	}
+}
+
+// An address that is taken is refused with what to do.
+func TestAddressInUse(t *testing.T) {
+	dir := place(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	taken := l.Addr().String()
+	contains(t, refused(t, "node", "--data", filepath.Join(dir, "log"), "--listen", taken), "choose another address")
+	contains(t, refused(t, "serve", "--data", filepath.Join(dir, "data"), "--listen", taken), "choose another address", "--listen")
 }
 
 // A backup that is not whole or not as it was is refused, and nothing is ever

@@ -63,7 +63,23 @@ func untilStopped(ctx context.Context, s *service.Service) error {
 	}
 }
 
+// checkData refuses the folder of a node's log, in which the ledger's files
+// would lie among those of the store. It makes nothing.
+func (c serveFlags) checkData() error {
+	if err := folder.Check(c.Data); err != nil || folder.HasLedger(c.Data) {
+		return err
+	}
+	there, err := node.Exists(c.Data)
+	if err == nil && there {
+		err = fmt.Errorf("%s is the folder of a node's log and not that of a ledger; give another --data, and --eventstore for a ledger whose log is in that node", c.Data)
+	}
+	return err
+}
+
 func (c serveCommand) config(p *program) (service.Config, error) {
+	if err := c.checkData(); err != nil {
+		return service.Config{}, err
+	}
 	if err := folder.Prepare(c.Data); err != nil {
 		return service.Config{}, err
 	}

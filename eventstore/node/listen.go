@@ -39,7 +39,7 @@ func (n *Node) listen(address, socket string) error {
 func listenSocket(path string) (net.Listener, error) {
 	if conn, err := net.Dial("unix", path); err == nil {
 		_ = conn.Close()
-		return nil, errors.New("another process listens there")
+		return nil, errors.New("another process listens there; stop that one first")
 	}
 	info, err := os.Lstat(path)
 	switch {

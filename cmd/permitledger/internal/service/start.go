@@ -131,7 +131,7 @@ func (s *Service) serve(context.Context) (err error) {
 		}
 	}
 	if s.listener, err = net.Listen("tcp", s.cfg.Listen); err != nil {
-		return fmt.Errorf("listen for HTTP: %w; choose another address with --listen", err)
+		return fmt.Errorf("listen for HTTP: %w", err)
 	}
 	s.http = api.NewServer(s.handler())
 	s.running.Go(func() error {
