@@ -88,6 +88,9 @@ func parseConnection(raw string) (*esdb.Configuration, error) {
 	return nil, errors.New("connection string: its user or password cannot be read; percent-encode every character in them that is not a letter or a digit")
 }
 
+// adminsRight marks a right that no access list gives to anybody else.
+const adminsRight = "an admin's right"
+
 // accessError says which right a refused request takes and what to do; nil
 // when an error is not about that.
 func accessError(err error, need string) error {
@@ -95,7 +98,11 @@ func accessError(err error, need string) error {
 	said := status.Convert(root).Message()
 	switch status.Code(root) {
 	case codes.PermissionDenied:
-		return fmt.Errorf("%w: it takes the right to %s. An admin of the event store gives it with permitledger setup, or in the stream's access list or the default one, in $settings. The server said: %s", ErrDenied, need, said)
+		next := "An admin of the event store gives it with permitledger setup, or in the stream's access list or the default one, in $settings"
+		if strings.Contains(need, adminsRight) {
+			next = "Run it again with an admin's credentials; what serve itself needs of this is made by permitledger setup"
+		}
+		return fmt.Errorf("%w: it takes the right to %s. %s. The server said: %s", ErrDenied, need, next, said)
 	case codes.Unauthenticated:
 		return fmt.Errorf("%w; look at the connection string or the file that they come from. The server said: %s", ErrCredentials, said)
 	}

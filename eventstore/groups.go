@@ -57,7 +57,7 @@ func (s *Store) MakeGroup(ctx context.Context, g Group) (made bool, err error) {
 	settings := esdb.SubscriptionSettingsDefault()
 	settings.MaxRetryCount = groupRetries
 	settings.MessageTimeout = int32(groupTimeout.Milliseconds())
-	err = s.manage(ctx, "make (an admin's right) the persistent subscription "+g.Name, func(ctx context.Context, c *esdb.Client) error {
+	err = s.manage(ctx, "make ("+adminsRight+") the persistent subscription "+g.Name, func(ctx context.Context, c *esdb.Client) error {
 		return c.CreatePersistentSubscriptionToAll(ctx, g.Name, esdb.PersistentAllSubscriptionOptions{
 			Settings: &settings, StartFrom: esdb.End{}, MaxSearchWindow: searchWindow,
 			Filter: &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Prefixes: g.Types},
@@ -86,7 +86,7 @@ func (s *Store) GroupStatus(ctx context.Context, name string) (GroupStatus, erro
 // ReplayParked has what a group has parked given to its consumers again. It
 // takes an admin of the server.
 func (s *Store) ReplayParked(ctx context.Context, name string) error {
-	return s.manage(ctx, "replay (an admin's right) what the persistent subscription "+name+" has parked", func(ctx context.Context, c *esdb.Client) error {
+	return s.manage(ctx, "replay ("+adminsRight+") what the persistent subscription "+name+" has parked", func(ctx context.Context, c *esdb.Client) error {
 		return c.ReplayParkedMessagesToAll(ctx, name, esdb.ReplayParkedMessagesOptions{})
 	})
 }

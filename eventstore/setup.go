@@ -203,7 +203,7 @@ func sameJSON(raw json.RawMessage, want any) (bool, error) {
 // and the revision at which a change of it is to be expected.
 func (s *Store) lastObject(ctx context.Context, stream string) (object map[string]json.RawMessage, expected Expected, err error) {
 	object = map[string]json.RawMessage{}
-	err = s.manage(ctx, "read ($r) the stream "+stream+" (an admin's right)", func(ctx context.Context, c *esdb.Client) error {
+	err = s.manage(ctx, "read ($r) the stream "+stream+" ("+adminsRight+")", func(ctx context.Context, c *esdb.Client) error {
 		rs, err := c.ReadStream(ctx, stream, esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}}, 1)
 		if err != nil {
 			return err
@@ -238,7 +238,7 @@ func (s *Store) putObject(ctx context.Context, stream, eventType string, expecte
 	}
 	// The same id each time it is sent: an answer that is lost does no harm.
 	event := esdb.EventData{EventID: uuid.New(), EventType: eventType, ContentType: esdb.ContentTypeJson, Data: data}
-	err = s.manage(ctx, "write to ($w) the stream "+stream+" (an admin's right)", func(ctx context.Context, c *esdb.Client) error {
+	err = s.manage(ctx, "write to ($w) the stream "+stream+" ("+adminsRight+")", func(ctx context.Context, c *esdb.Client) error {
 		_, err := c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: clientRevision(expected)}, event)
 		if isConflict(err) {
 			return errChanging

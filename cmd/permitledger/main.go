@@ -80,7 +80,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "permitledger: %v\nSee permitledger --help.\n", err)
+		fmt.Fprintf(stderr, "permitledger: %v\nSee %s --help.\n", err, misused(err))
 		return 2
 	}
 	p := &program{ctx: ctx, stdout: stdout, stderr: stderr, logger: line.newLogger(stderr)}
@@ -92,6 +92,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// misused is the command that was wrongly used, as far as it was named.
+func misused(err error) string {
+	if wrong, ok := errors.AsType[*kong.ParseError](err); ok && wrong.Context != nil {
+		if command := wrong.Context.Selected(); command != nil {
+			return command.FullPath()
+		}
+	}
+	return "permitledger"
 }
 
 // unfinished is the error of a command that did not come to its end. One that

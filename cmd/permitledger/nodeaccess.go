@@ -78,5 +78,8 @@ func (c nodeUserCommand) put(line string) error {
 			kept.WriteString(strings.TrimRight(text, "\r\n") + "\n")
 		}
 	}
-	return folder.WriteDurably(c.Users, []byte(kept.String()+line+"\n"))
+	if err := folder.WriteDurably(c.Users, []byte(kept.String()+line+"\n")); err != nil {
+		return fmt.Errorf("write the users file %s: %w; see that its folder is there and may be written", c.Users, err)
+	}
+	return nil
 }

@@ -125,7 +125,7 @@ func serveOn(t *testing.T, dir, connection string) {
 	serve := append([]string{"serve", "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--log-level", "error"}, as("ledger")...)
 	contains(t, refused(t, serve...), "does not let this user do that", "($r)", "permitledger setup")
 	setup := append([]string{"setup", "--user", "ledger"}, as("admin")...)
-	contains(t, refused(t, append([]string{"setup", "--user", "ledger"}, as("ledger")...)...), "does not let this user do that", "an admin's right")
+	contains(t, refused(t, append([]string{"setup", "--user", "ledger"}, as("ledger")...)...), "does not let this user do that", "an admin's right", "Run it again with an admin's credentials")
 
 	letRead(t, dir, connection)
 	r := launch(t, serve...)

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"permitledger/eventstore"
 	"permitledger/eventstore/storetest"
 )
@@ -54,7 +57,7 @@ func (c nodeCheckCommand) Run(p *program) error {
 	}
 	server, err := storetest.Connect(p.ctx, connection)
 	if err != nil {
-		return fmt.Errorf("%w\nSee that the server runs and that --eventstore names it", err)
+		return notChecked(err)
 	}
 	defer server.Close()
 	options := storetest.Options{Timeout: c.Timeout, Parallel: c.Parallel}
@@ -89,6 +92,17 @@ func (c nodeCheckCommand) Run(p *program) error {
 		return errors.New("the rules hold, but not everything written could be removed again: delete the streams named above")
 	}
 	return nil
+}
+
+// notChecked says what to do about a server of which nothing could be learnt.
+func notChecked(err error) error {
+	if status.Code(err) == codes.Unauthenticated {
+		return fmt.Errorf("%w\nLook at --eventstore-credentials-file, or at the user and the password in the connection string", err)
+	}
+	if strings.HasPrefix(err.Error(), "connection string:") {
+		return err
+	}
+	return fmt.Errorf("%w\n%s", err, unreachable(err))
 }
 
 func (c nodeCheckCommand) chosen() (cases []storetest.Case, err error) {

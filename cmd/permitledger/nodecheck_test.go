@@ -87,7 +87,7 @@ func TestNodeCheck(t *testing.T) {
 	}
 	contains(t, refused(t, "node", "check", "--eventstore", n.ConnectionString(), "--only", "no such rule"), "fits no rule")
 	contains(t, refused(t, "node", "check", "--eventstore", "nonsense"), "connection string")
-	contains(t, refused(t, "node", "check", "--eventstore", "esdb://127.0.0.1:1?tls=false"), "See that the server runs")
+	contains(t, refused(t, "node", "check", "--eventstore", "esdb://127.0.0.1:1?tls=false"), "See that the event store runs")
 }
 
 // Interrupted, it stops soon and still removes what it wrote.

@@ -105,7 +105,10 @@ func (c nodeCopyCommand) source(p *program, ends *openedLedger) (*eventstore.Sto
 	if c.FromCredentials != "" {
 		return nil, errors.New("--from-credentials-file goes with --from; a folder needs no user")
 	}
-	if err := errors.Join(folder.Check(c.Data), folder.CheckLog(c.Data)); err != nil {
+	if err := folder.Check(c.Data); err != nil {
+		return nil, err
+	}
+	if err := folder.CheckLog(c.Data); err != nil {
 		return nil, err
 	}
 	for _, dir := range []string{filepath.Join(c.Data, folder.Log), c.Data} {

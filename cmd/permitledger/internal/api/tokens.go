@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -88,6 +89,9 @@ func (g Grant) hash() (sum [sha256.Size]byte, err error) {
 // ReadTokens reads a tokens file: a JSON list of grants and nothing else.
 func ReadTokens(path string) (Tokens, error) {
 	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Tokens{}, fmt.Errorf(`read the tokens file: %w; write one, a JSON list of {"token","subject","role"}, or leave out --tokens`, err)
+	}
 	if err != nil {
 		return Tokens{}, fmt.Errorf("read the tokens file: %w", err)
 	}

@@ -71,6 +71,9 @@ func (m Manifest) write(dir string) error {
 // understand whole.
 func readManifest(dir string) (m Manifest, err error) {
 	content, err := os.ReadFile(filepath.Join(dir, manifestFile))
+	if _, gone := os.Stat(dir); errors.Is(gone, fs.ErrNotExist) {
+		return m, fmt.Errorf("%s: %w: there is no such folder; name the one that was given to backup", dir, ErrNoBackup)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, fmt.Errorf("%s: %w: it has no %s, so it was broken off or is something else; take another backup", dir, ErrNoBackup, manifestFile)
 	}
