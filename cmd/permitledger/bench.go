@@ -17,7 +17,7 @@ type benchCommand struct {
 	Permits     int           `help:"How many permits the seeded ledger has that replay, replay-memory, rebuild and account-view use." default:"500"`
 	Appends     int           `help:"How many appends append-memory makes. It is judged from a million on." default:"20000"`
 	EventStore  string        `name:"eventstore" help:"Connection string of a server to measure in place of the embedded node: append, read-all, catch-up, live and handle only. What is written there is deleted again, but as on any such server stays in its log until it is scavenged."`
-	Credentials string        `name:"eventstore-credentials-file" help:"File with one line user:password for --eventstore, readable by its owner only, so that they need not stand in the connection string." type:"path"`
+	Credentials string        `name:"eventstore-credentials-file" help:"File with one line user:password of an admin of it, readable by its owner only, so that they need not stand in the connection string." type:"path"`
 	Temp        string        `help:"Folder in which the throw-away data lies while measuring: choose one on the disk that counts. Default: the system's." type:"existingdir"`
 	JSON        bool          `help:"Print the report as JSON."`
 }

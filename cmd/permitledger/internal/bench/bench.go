@@ -168,6 +168,9 @@ func choose(cfg Config) (chosen []measure, left []LeftOut, err error) {
 			chosen = append(chosen, m)
 		}
 	}
+	if len(chosen) == 0 {
+		return nil, nil, fmt.Errorf("nothing can be measured: %s: %s", left[0].Measure, left[0].Because)
+	}
 	return chosen, left, nil
 }
 
