@@ -47,15 +47,16 @@ func hint(err error) string {
 // unreachable is what to do about a server that cannot be talked to. What went
 // wrong within TLS has lost its type on the way.
 func unreachable(err error) string {
+	const next = "See that the event store runs, that --eventstore names it, and that this machine may reach it; then start again."
 	switch said := err.Error(); {
 	case strings.Contains(said, "x509:"):
 		return "The server's certificate was not accepted. Name its authority in the connection string (tlsCaFile=/path/to/ca.pem), and the server by a name that stands in the certificate; see that it has not expired."
 	case strings.Contains(said, "error reading server preface"):
-		return "Something answers there, but not as it was asked: a server with a certificate wants tls=true in the connection string."
+		return next + " If it has a certificate, the connection string has to say tls=true."
 	case strings.Contains(said, "first record does not look like a TLS handshake"):
 		return "The server speaks no TLS: give it a certificate, or on this machine alone say tls=false in the connection string."
 	}
-	return "See that the event store runs, that --eventstore names it, and that this machine may reach it; then start again."
+	return next
 }
 
 // diskFull tells a full disk by whatever met it: the system, or SQLite.
