@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -89,8 +90,12 @@ func (c *connector) dial(done chan struct{}) {
 		return
 	}
 	away := time.Since(c.since).Round(time.Millisecond)
-	c.current, c.since, c.reason = s, time.Now(), ""
-	c.logger.Info("event store connected", "after", away)
+	level := slog.LevelInfo
+	if !c.connected {
+		level = slog.LevelDebug // whoever asks one question wants its answer and nothing else
+	}
+	c.current, c.since, c.reason, c.connected = s, time.Now(), "", true
+	c.logger.Log(context.Background(), level, "event store connected", "after", away)
 }
 
 // target is where to look next: where the connection string says, or, once,

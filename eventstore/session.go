@@ -123,12 +123,13 @@ type connector struct {
 	closed chan struct{}
 	calls  *workers // until closed is
 
-	mu      sync.Mutex
-	current *session      // nil: none yet, or the last one was retired
-	dialing chan struct{} // non-nil while a new one is being made; then closed
-	since   time.Time     // when current was last set or taken away, or first looked for
-	reason  string        // why there is none: the last complaint
-	leader  string        // who leads, as a node has said that does not; to be tried once
+	mu        sync.Mutex
+	current   *session      // nil: none yet, or the last one was retired
+	dialing   chan struct{} // non-nil while a new one is being made; then closed
+	since     time.Time     // when current was last set or taken away, or first looked for
+	reason    string        // why there is none: the last complaint
+	connected bool          // there was a session before
+	leader    string        // who leads, as a node has said that does not; to be tried once
 }
 
 func newConnector(conf *esdb.Configuration, grace time.Duration, logger *slog.Logger) *connector {

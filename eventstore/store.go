@@ -20,8 +20,9 @@ type Config struct {
 	// Socket is the path of a unix socket on which the embedded node listens.
 	// It wins over the host of the connection string, which may then be empty.
 	Socket string
-	// Logger gets a line when the connection is lost and found again. It never
-	// gets anything of an event. Nil is silence.
+	// Logger gets a line when the connection is lost and found again; when it is
+	// first made, at the level of debugging. It never gets anything of an event.
+	// Nil is silence.
 	Logger *slog.Logger
 	// Registerer gets the metrics of the store. Nil keeps them unregistered.
 	Registerer prometheus.Registerer

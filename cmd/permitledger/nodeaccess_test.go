@@ -138,6 +138,7 @@ func serveOn(t *testing.T, dir, connection string) {
 	}
 	r = launch(t, serve...)
 	ready(t, r, "ok")
+	contains(t, refused(t, "reactors", "replay", "permitledger-settlements", "--data", filepath.Join(dir, "data")), "--eventstore, as an admin")
 	contains(t, permitledger(t, append([]string{"reactors", "list"}, as("ledger")...)...), "permitledger-settlements  at work  1")
 	contains(t, refused(t, append([]string{"reactors", "replay", "permitledger-settlements"}, as("ledger")...)...), "an admin's right")
 	if _, said, code := typed(t, append([]string{"reactors", "replay", "permitledger-settlements"}, as("admin")...)...); code != 0 || !strings.Contains(said, "0 parked events") {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
+	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/cmd/permitledger/internal/reactors"
 	"permitledger/cmd/permitledger/internal/service"
 	"permitledger/eventstore"
@@ -95,6 +96,9 @@ type replayParking struct {
 func (c replayParking) Run(p *program) error {
 	if c.EventStore == "" {
 		if _, err := os.Stat(filepath.Join(c.Data, "keep")); err == nil && !answers(service.Socket(c.Data)) {
+			if answers(filepath.Join(c.Data, folder.AdminSocket)) {
+				return errors.New("the service that runs on this folder has its log on a server; name that one with --eventstore, as an admin of it")
+			}
 			return errors.New("no service runs on this folder, and so nobody would act on what is given again; start it first")
 		}
 	}
