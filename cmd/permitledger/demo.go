@@ -18,7 +18,7 @@ import (
 
 type demoCommand struct {
 	Listen  string    `help:"Address of the HTTP server." default:"127.0.0.1:8080"`
-	Council string    `help:"Folder with the council's data. Default: the built-in sample." type:"path"`
+	Council string    `help:"Folder with the council's data. Default: the built-in sample." type:"existingdir"`
 	Permits int       `help:"How many permits the history has; 0 leaves the ledger empty. More than 1000 make the sample's towns larger." default:"200"`
 	Seed    uint64    `help:"The same seed gives the same history." default:"1"`
 	Until   time.Time `help:"Instant at which the seeded history ends and the demonstration begins (RFC 3339)." default:"2026-10-05T08:00:00Z" format:"2006-01-02T15:04:05Z07:00"`

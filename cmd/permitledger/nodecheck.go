@@ -60,6 +60,11 @@ func (c nodeCheckCommand) Run(p *program) error {
 		return notChecked(err)
 	}
 	defer server.Close()
+	if err := server.MayDelete(p.ctx); errors.Is(err, storetest.ErrMayNotDelete) {
+		return fmt.Errorf("%w, and nothing was written that could not be removed again: check as an admin", err)
+	} else if err != nil {
+		return notChecked(err)
+	}
 	options := storetest.Options{Timeout: c.Timeout, Parallel: c.Parallel}
 	counts, checked, left := map[storetest.Outcome]int{}, []checkedCase{}, 0
 	for r := range storetest.Run(p.ctx, server, options, cases...) {

@@ -28,7 +28,7 @@ type serveFlags struct {
 	EventStore string    `name:"eventstore" help:"Connection string of an EventStoreDB server or cluster (esdb://…) to use instead of the embedded node."`
 	NodeListen string    `help:"TCP address on which the embedded node listens beside its socket. One that other machines reach needs --node-tls-cert, --node-tls-key and --node-users."`
 	Tokens     string    `help:"JSON file with a list of {\"token\",\"subject\",\"role\"}; a token may be given as sha256:…. Without it one admin token is made." type:"path"`
-	Council    string    `help:"Folder with the council's council.json, policy.json, gazetteer.csv and terms. Default: the built-in sample." type:"path"`
+	Council    string    `help:"Folder with the council's council.json, policy.json, gazetteer.csv and terms. Default: the built-in sample." type:"existingdir"`
 	DemoClock  time.Time `help:"Start a simulated clock at this instant (RFC 3339) or at the last recorded one, if that is later." format:"2006-01-02T15:04:05Z07:00"`
 
 	StoreWait   time.Duration `name:"eventstore-wait" help:"How long to wait for --eventstore at the start." default:"30s"`

@@ -17,6 +17,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -81,6 +82,20 @@ func (s *Server) ask(ctx context.Context) error {
 // Offers tells whether the server says that it has a gRPC service.
 func (s *Server) Offers(service string) bool {
 	return slices.ContainsFunc(s.methods, func(m string) bool { return strings.HasPrefix(m, service+"/") })
+}
+
+// ErrMayNotDelete means that nothing written for a check could be removed again.
+var ErrMayNotDelete = errors.New("this user may not delete streams")
+
+// MayDelete asks for the right to clean up before there is anything to clean.
+// It leaves the tombstone of a stream that nobody wrote to, and nothing at all
+// when the right is missing: then the error is ErrMayNotDelete.
+func (s *Server) MayDelete(ctx context.Context) error {
+	_, err := s.client.TombstoneStream(ctx, StreamPrefix+uuid.NewString(), esdb.TombstoneStreamOptions{})
+	if codeOf(err) == "denied" {
+		return ErrMayNotDelete
+	}
+	return err
 }
 
 // Close ends both connections.
