@@ -71,7 +71,12 @@ func fresh(t *testing.T) (*node.Node, *eventstore.Store) {
 // foreign is the official client itself, for what the store does not do.
 func foreign(t *testing.T, n *node.Node) *esdb.Client {
 	t.Helper()
-	conf, err := esdb.ParseConnectionString(n.ConnectionString())
+	return client(t, n.ConnectionString())
+}
+
+func client(t *testing.T, connection string) *esdb.Client {
+	t.Helper()
+	conf, err := esdb.ParseConnectionString(connection)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,17 +35,7 @@ func as(t *testing.T, n *node.Node, ca, name string) *eventstore.Store {
 // official is a user's own client.
 func official(t *testing.T, n *node.Node, ca, name string) *esdb.Client {
 	t.Helper()
-	conf, err := esdb.ParseConnectionString(signedIn(t, n, ca, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf.Logger = esdb.NoopLogging()
-	c, err := esdb.NewClient(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
+	return client(t, signedIn(t, n, ca, name))
 }
 
 func putJSON(t *testing.T, c *esdb.Client, stream, text string) {
