@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -155,13 +156,28 @@ func (s *Store) letReadAll(ctx context.Context, u Setup) (string, error) {
 
 // listIn is the access list under a key of an object, empty where there is none.
 func listIn(object map[string]json.RawMessage, key, stream string) (map[string]json.RawMessage, error) {
-	list := map[string]json.RawMessage{}
-	if raw, ok := object[key]; ok {
-		if err := json.Unmarshal(raw, &list); err != nil {
-			return nil, notUnderstood(stream, err)
-		}
+	raw, ok := object[key]
+	if !ok {
+		return map[string]json.RawMessage{}, nil
+	}
+	list, err := members(raw)
+	if err != nil {
+		return nil, notUnderstood(stream, err)
 	}
 	return list, nil
+}
+
+// members are those of a JSON object that say something: null is no value.
+func members(object []byte) (map[string]json.RawMessage, error) {
+	all := map[string]json.RawMessage{}
+	if err := json.Unmarshal(object, &all); err != nil {
+		return nil, err
+	}
+	if all == nil { // the object itself was null
+		return map[string]json.RawMessage{}, nil
+	}
+	maps.DeleteFunc(all, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	return all, nil
 }
 
 func notUnderstood(stream string, err error) error {
@@ -217,7 +233,7 @@ func (s *Store) lastObject(ctx context.Context, stream string) (object map[strin
 			return err
 		}
 		expected = At(e.OriginalEvent().EventNumber)
-		if err := json.Unmarshal(e.OriginalEvent().Data, &object); err != nil {
+		if object, err = members(e.OriginalEvent().Data); err != nil {
 			return fmt.Errorf("the last event of %s is no JSON object; an admin has to mend it: %v", stream, err)
 		}
 		return nil

@@ -146,6 +146,26 @@ func TestSetUpKeepsWhatIsThere(t *testing.T) {
 	}
 }
 
+// A null says as little as a member that is not there.
+func TestSetUpTakesNullForNothing(t *testing.T) {
+	n, ca := secured(t)
+	admin, client := as(t, n, ca, "ann"), official(t, n, ca, "ann")
+	for _, there := range [][2]string{
+		{`null`, `null`},
+		{`{"$userStreamAcl":null,"$systemStreamAcl":null}`, `{"$acl":null}`},
+		{`{"$systemStreamAcl":{"$r":null}}`, `{"$acl":{"$r":null}}`},
+	} {
+		putJSON(t, client, "$settings", there[0])
+		putJSON(t, client, "$$$all", there[1])
+		if done, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil || len(done) != 2 {
+			t.Fatalf("set up on %s: %q, %v", there, done, err)
+		}
+		if got, want := newest(t, client, "$$$all"), `{"$acl":{"$mr":["$admins","leo"],"$r":["$admins","leo"]}}`; got != want {
+			t.Errorf("set up on %s the access list of $all is %s, want %s", there, got, want)
+		}
+	}
+}
+
 // Who reads $all because the default for system streams says so goes on
 // reading it: a list of its own goes before that default.
 func TestSetUpKeepsWhoReadsAllByDefault(t *testing.T) {
