@@ -12,11 +12,16 @@ import (
 )
 
 // WithCredentials puts the user and the password that stand in a file, as one
-// line user:password, into a connection string that has none. An empty path
-// changes nothing. No error repeats what stands in the file.
+// line user:password, into a connection string that has none. Without a file it
+// only sees that the connection string, if there is one, can be read. No error
+// repeats a password.
 func WithCredentials(connection, path string) (string, error) {
-	if path == "" {
-		return connection, nil
+	switch {
+	case path == "" && connection == "":
+		return "", nil
+	case path == "":
+		_, err := parseConnection(connection)
+		return connection, err
 	}
 	scheme, rest, ok := strings.Cut(connection, "://")
 	hosts, _, _ := strings.Cut(rest, "?")

@@ -87,6 +87,9 @@ func TestNodeCheck(t *testing.T) {
 	}
 	contains(t, refused(t, "node", "check", "--eventstore", n.ConnectionString(), "--only", "no such rule"), "fits no rule")
 	contains(t, refused(t, "node", "check", "--eventstore", "nonsense"), "connection string")
+	if said := refused(t, "node", "check", "--eventstore", "esdb://leo:hidden%zz@127.0.0.1:1"); !strings.Contains(said, "percent-encode") || strings.Contains(said, "hidden") {
+		t.Errorf("a password that cannot be read: %s", said)
+	}
 	contains(t, refused(t, "node", "check", "--eventstore", "esdb://127.0.0.1:1?tls=false"), "See that the event store runs")
 }
 
