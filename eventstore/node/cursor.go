@@ -18,6 +18,7 @@ const (
 type allCursor struct {
 	next  uint64 // forwards: the position to go on at; backwards: before which to
 	exact bool   // next is known to be where a record begins or, backwards, ends
+	cut   bool   // the last page ended before a damaged place
 }
 
 // forwards reads the next records before the reader's limit. An empty page
@@ -26,6 +27,7 @@ type allCursor struct {
 func (c *allCursor) forwards(r *reader, max int) ([]record, error) {
 	var page []record
 	bytes := uint64(0)
+	c.cut = false
 	for ok := r.it.SeekGE(allKey(c.next)); ok && len(page) < max && bytes < pageBytes; ok = r.it.Next() {
 		if r.it.Key()[0] != spaceAll {
 			break
@@ -38,14 +40,14 @@ func (c *allCursor) forwards(r *reader, max int) ([]record, error) {
 			err = fmt.Errorf("%w: nothing is stored at position %d, the next record is at %d", errCorrupt, c.next, rec.position)
 		}
 		if err != nil {
-			return page, unless(page, err)
+			return page, unless(page, err, &c.cut)
 		}
 		c.next, c.exact = rec.position+rec.size, true
 		bytes += rec.size
 		page = append(page, rec)
 	}
 	if err := r.damaged(); err != nil {
-		return page, unless(page, fmt.Errorf("%w; it is what stands at position %d or after it", err, c.next))
+		return page, unless(page, fmt.Errorf("%w; it is what stands at position %d or after it", err, c.next), &c.cut)
 	}
 	if len(page) == 0 && c.exact && c.next < r.limit {
 		return nil, fmt.Errorf("%w: nothing is stored between position %d and the end at %d", errCorrupt, c.next, r.limit)
@@ -53,9 +55,10 @@ func (c *allCursor) forwards(r *reader, max int) ([]record, error) {
 	return page, nil
 }
 
-// unless keeps an error back while there is something to be given first.
-func unless(page []record, err error) error {
-	if len(page) > 0 {
+// unless keeps an error back while there is something to be given first, and
+// notes that it does.
+func unless(page []record, err error, cut *bool) error {
+	if *cut = len(page) > 0; *cut {
 		return nil
 	}
 	return err
@@ -65,6 +68,7 @@ func unless(page []record, err error) error {
 func (c *allCursor) backwards(r *reader, max int) ([]record, error) {
 	var page []record
 	bytes := uint64(0)
+	c.cut = false
 	for ok := r.it.SeekLT(allKey(c.next)); ok && len(page) < max && bytes < pageBytes; ok = r.it.Prev() {
 		rec, err := r.current()
 		if err == nil && rec.position+rec.size > c.next {
@@ -74,14 +78,14 @@ func (c *allCursor) backwards(r *reader, max int) ([]record, error) {
 			err = fmt.Errorf("%w: no record ends at position %d, the one before ends at %d", errCorrupt, c.next, rec.position+rec.size)
 		}
 		if err != nil {
-			return page, unless(page, err)
+			return page, unless(page, err, &c.cut)
 		}
 		c.next, c.exact = rec.position, true
 		bytes += rec.size
 		page = append(page, rec)
 	}
 	if err := r.damaged(); err != nil {
-		return page, unless(page, fmt.Errorf("%w; it is what stands before position %d", err, c.next))
+		return page, unless(page, fmt.Errorf("%w; it is what stands before position %d", err, c.next), &c.cut)
 	}
 	if len(page) == 0 && c.exact && c.next > firstPosition {
 		return nil, fmt.Errorf("%w: nothing is stored before position %d", errCorrupt, c.next)
@@ -95,6 +99,7 @@ type streamCursor struct {
 	next      uint64 // revision to go on at, inclusive
 	backwards bool
 	ended     bool // nothing lies beyond, backwards
+	cut       bool // the last page ended before a damaged place
 }
 
 // page reads the next records of the stream. An empty page means that there
@@ -115,10 +120,11 @@ func (c *streamCursor) page(r *reader, max int) ([]record, error) {
 	}
 	var page []record
 	bytes := uint64(0)
+	c.cut = false
 	for _, e := range list {
 		rec, err := r.record(c.stream, e)
 		if err != nil {
-			return page, unless(page, fmt.Errorf("%w; it is revision %d of stream %q", err, e.revision, c.stream))
+			return page, unless(page, fmt.Errorf("%w; it is revision %d of stream %q", err, e.revision, c.stream), &c.cut)
 		}
 		page = append(page, rec)
 		switch {

@@ -313,3 +313,30 @@ func TestDamagedSettings(t *testing.T) {
 		t.Errorf("the stream holds %q", got)
 	}
 }
+
+// TestAGroupThatMeetsDamage sees that the consumers of a group are told of a
+// damaged place without anything being written behind it.
+func TestAGroupThatMeetsDamage(t *testing.T) {
+	for _, source := range []string{"s", "$all"} {
+		t.Run(source, func(t *testing.T) {
+			n := openNode(t, Options{})
+			c := connect(t, n)
+			mustAppend(t, c, "s", "a")
+			position := mustAppend(t, c, "s", "b").CommitPosition
+			mustAppend(t, c, "s", "c")
+			store(t, n, allKey(position), nil)
+			g := n.groups.openGroup(groupEntry{Stream: source, Group: "g", StartPosition: map[string]string{"s": "0", "$all": "C:0/P:0"}[source],
+				HistoryBufferSize: 10, NamedConsumerStrategy: strategyRoundRobin})
+			defer g.halt()
+			consumer := newConsumer()
+			_, err := g.join(consumer, 10)
+			if err == nil {
+				<-consumer.dropped
+				err = consumer.reason()
+			}
+			if !errors.Is(err, errCorrupt) {
+				t.Errorf("it ended with %v", err)
+			}
+		})
+	}
+}

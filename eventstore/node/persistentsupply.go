@@ -26,6 +26,7 @@ type supply struct {
 	// What the stream's metadata hides is passed over only in history: what
 	// comes while a group listens is delivered whatever becomes of it.
 	live bool
+	cut  bool // the last page ended before a damaged place
 }
 
 // read gives at most so many events, and the place up to which there are no
@@ -49,7 +50,7 @@ func (s *supply) read(limit uint64, most int) ([]competing.Event, competing.Plac
 	for i := range page {
 		bytes += page[i].size
 	}
-	s.live = len(page) < most && bytes < pageBytes
+	s.live = len(page) < most && bytes < pageBytes && !s.cut
 	return events, s.through, nil
 }
 
@@ -64,6 +65,7 @@ func (s *supply) goOn(next uint64) {
 
 func (s *supply) readAll(view *reader, most int) ([]record, []competing.Event, error) {
 	page, err := s.cursor.forwards(view, most)
+	s.cut = s.cursor.cut
 	if err != nil || len(page) == 0 {
 		return nil, nil, err
 	}
@@ -99,6 +101,7 @@ func (s *supply) readStream(view *reader, most int) ([]record, []competing.Event
 	}
 	cursor := streamCursor{stream: s.stream, next: s.next}
 	page, err := cursor.page(view, most)
+	s.cut = cursor.cut
 	if err != nil {
 		return nil, nil, err
 	}
