@@ -80,6 +80,9 @@ func (s *Store) GroupStatus(ctx context.Context, name string) (GroupStatus, erro
 	if err != nil {
 		return GroupStatus{}, err
 	}
+	if info.Stats == nil {
+		return GroupStatus{}, fmt.Errorf("the event store does not tell how the persistent subscription %s is", name)
+	}
 	return GroupStatus{Consumers: len(info.Connections), Waiting: info.Stats.TotalInFlightMessages, Parked: info.Stats.ParkedMessagesCount}, nil
 }
 

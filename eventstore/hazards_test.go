@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -33,10 +35,11 @@ type oddServer struct {
 	tries    int
 	append   func(try int) (*streams.AppendResp, error)
 	read     func(streams.Streams_ReadServer) error
+	methods  []*serverfeatures.SupportedMethod
 }
 
 func (s *oddServer) GetSupportedMethods(context.Context, *shared.Empty) (*serverfeatures.SupportedMethods, error) {
-	return &serverfeatures.SupportedMethods{EventStoreServerVersion: "24.10.0"}, nil
+	return &serverfeatures.SupportedMethods{EventStoreServerVersion: "24.10.0", Methods: s.methods}, nil
 }
 
 func (s *oddServer) Append(in streams.Streams_AppendServer) error {
@@ -258,5 +261,32 @@ func TestADamagedLogIsTold(t *testing.T) {
 	}
 	if odd.tries != 1 || since.IsZero() {
 		t.Errorf("%d tries to append, known since %v", odd.tries, since)
+	}
+}
+
+// A server that does not offer to tell of groups by gRPC is asked by HTTP, and
+// the client leaves the figures out unless they were ordered.
+func TestAServerThatTellsNoFiguresOfAGroup(t *testing.T) {
+	s := &oddServer{methods: []*serverfeatures.SupportedMethod{{
+		ServiceName: "event_store.client.persistent_subscriptions.persistentsubscriptions", MethodName: "create", Features: []string{"stream", "all"}}}}
+	g := grpc.NewServer()
+	streams.RegisterStreamsServer(g, s)
+	serverfeatures.RegisterServerFeaturesServer(g, s)
+	old := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 {
+			g.ServeHTTP(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, `{"groupName":"test-group","eventStreamId":"$all","config":{"startPosition":"C:0/P:0"}}`)
+	}))
+	old.Config.Protocols = new(http.Protocols)
+	old.Config.Protocols.SetHTTP1(true)
+	old.Config.Protocols.SetUnencryptedHTTP2(true)
+	old.Start()
+	t.Cleanup(old.Close)
+	store := connect(t, old.Listener.Addr().String())
+	t.Cleanup(func() { _ = store.Close() }) // before the server
+	if status, err := store.GroupStatus(t.Context(), "test-group"); err == nil || !strings.Contains(err.Error(), "test-group") {
+		t.Errorf("the group is %+v, %v", status, err)
 	}
 }
