@@ -238,7 +238,7 @@ func (g Group) pauseAfter(retries int) time.Duration {
 	if first <= 0 {
 		first = groupPause
 	}
-	return first * time.Duration(min(1<<min(retries, 10), longestPauses))
+	return first * time.Duration(min(1<<min(max(retries, 0), 10), longestPauses))
 }
 
 // member is a consumer's connection to its group. Answers come from several
