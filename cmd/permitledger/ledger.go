@@ -50,7 +50,7 @@ func (f ledgerFlags) connect(p *program) (*eventstore.Store, error) {
 // open reaches the ledger through the service that runs on the folder, or
 // opens the folder itself when none does.
 func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {
-	if _, err := os.Stat(filepath.Join(f.Data, "keep")); err != nil {
+	if _, err := os.Stat(filepath.Join(f.Data, folder.Keep)); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Data, errNoLedger)
 	}
 	if err := folder.Check(f.Data); err != nil {
@@ -66,7 +66,7 @@ func (f ledgerFlags) open(p *program) (_ *openedLedger, err error) {
 			l.close()
 		}
 	}()
-	keys, err := vault.OpenReadOnly(filepath.Join(f.Data, "keep"))
+	keys, err := vault.OpenReadOnly(filepath.Join(f.Data, folder.Keep))
 	if err != nil {
 		return nil, err
 	}

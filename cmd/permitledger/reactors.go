@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"text/tabwriter"
 
@@ -95,7 +94,7 @@ type replayParking struct {
 // Run has the event store give again what it has parked.
 func (c replayParking) Run(p *program) error {
 	if c.EventStore == "" {
-		if _, err := os.Stat(filepath.Join(c.Data, "keep")); err == nil && !answers(service.Socket(c.Data)) {
+		if folder.HasLedger(c.Data) && !answers(service.Socket(c.Data)) {
 			if answers(filepath.Join(c.Data, folder.AdminSocket)) {
 				return errors.New("the service that runs on this folder has its log on a server; name that one with --eventstore, as an admin of it")
 			}
