@@ -11,9 +11,10 @@ import (
 // on while the log is away. It may be behind the log, and is safe for
 // concurrent use.
 type Copy interface {
-	// Stream gives what the copy has of a stream, oldest first, each event
-	// exactly as the log has it, and the position up to which the copy has all
-	// events. It fails rather than give what it does not know to be whole.
+	// Stream gives what the copy has of a stream, oldest first, each event with
+	// the id, type, place and bytes that it has in the log, and the position up to
+	// which the copy has all events. It fails rather than give what it does not
+	// know to be whole.
 	Stream(ctx context.Context, stream string) (events []Recorded, reached Position, err error)
 }
 

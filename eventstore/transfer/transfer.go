@@ -106,7 +106,8 @@ type Report struct {
 
 // Copy brings everything that the source holds now into the target, which is
 // empty or holds the beginning of the same log, and verifies that both are the
-// same. Streams of the servers' own count for nothing there. Whatever ends it, the same call goes on where it stopped.
+// same. Streams of the servers' own count for nothing there. Whatever ends it,
+// the same call goes on where it stopped.
 func Copy(ctx context.Context, from, to *eventstore.Store, o Options) (Report, error) {
 	c := &copier{from: from.Verbatim(), to: to.Verbatim(), Options: o}
 	var err error

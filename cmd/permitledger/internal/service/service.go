@@ -68,8 +68,9 @@ type Config struct {
 	// machine's clock. It cannot go with EventStore: a shared log has one time.
 	DemoClock time.Time
 	// HoldTimers leaves it to StartTimers when what falls due is done by
-	// itself, and what has to be done at once. Until then only walks of the simulated clock do it: for a
-	// seeding that shall give the same history every time.
+	// itself, and what has to be done at once. Until then only walks of the
+	// simulated clock do it: for a seeding that shall give the same history
+	// every time.
 	HoldTimers bool
 	// HoldModels leaves it to FollowModels when the read models are brought up
 	// to date, but for that of what falls due. Until then they show what they
