@@ -103,11 +103,13 @@ func (s *Settlements) Because() (reasons []string) {
 	return reasons
 }
 
-// Run takes part in the group until the context ends, and makes it where it is
-// not there and the event store lets this user.
+// Run takes part in the group until the context ends or the store is closed, and
+// makes it where it is not there and the event store lets this user.
 func (s *Settlements) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var looking sync.WaitGroup
 	defer looking.Wait()
+	defer cancel()
 	looking.Go(func() { s.watch(ctx) })
 	for {
 		err := s.join(ctx)

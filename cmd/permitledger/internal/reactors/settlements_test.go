@@ -302,3 +302,12 @@ func TestAWalkSeesWhatTheReactorDid(t *testing.T) {
 		t.Errorf("the permit has %d terms and ends on %s", n, cs.Permit.LastDay())
 	}
 }
+
+// It ends with the store, too.
+func TestTheReactorEndsWithTheStore(t *testing.T) {
+	o := newOffice(t)
+	ended := make(chan error, 1)
+	go func() { ended <- o.reactor.Run(context.Background()) }()
+	must(t, o.Ledger.Store().Close())
+	must(t, <-ended)
+}
