@@ -110,7 +110,7 @@ func (s *Store) manage(ctx context.Context, need string, f func(context.Context,
 		case errors.Is(err, errNotConnected):
 			return fmt.Errorf("%w: %v", ErrUnavailable, err)
 		case !transient(err) && !errors.Is(err, context.DeadlineExceeded): // of this one try: the answer did not come
-			return groupError(err, need)
+			return s.groupError(err, need)
 		}
 		wait := pause.NextBackOff()
 		if time.Since(began)+wait > s.cfg.Bound {
@@ -123,7 +123,10 @@ func (s *Store) manage(ctx context.Context, need string, f func(context.Context,
 }
 
 // groupError keeps the client's types out of what callers see.
-func groupError(err error, need string) error {
+func (s *Store) groupError(err error, need string) error {
+	if damaged := s.damaged(err); damaged != nil {
+		return damaged
+	}
 	if status.Code(rootStatus(err)) == codes.NotFound {
 		return ErrNoGroup
 	}
@@ -147,7 +150,8 @@ type Consumer interface {
 // Consume takes part in a group, until ctx ends. It connects again by itself,
 // and gives c what another connection or process left unanswered. It returns
 // ErrNoGroup or an error that matches ErrDenied or ErrCredentials when the
-// server refuses, and ErrClosed when the store is closed.
+// server refuses, ErrDamaged when it cannot read what comes next, and ErrClosed
+// when the store is closed.
 func (s *Store) Consume(ctx context.Context, g Group, c Consumer) error {
 	pause := s.pauses()
 	quiet := false // the present trouble has been logged
@@ -159,7 +163,7 @@ func (s *Store) Consume(ctx context.Context, g Group, c Consumer) error {
 		case errors.Is(err, ErrClosed), s.conn.isClosed():
 			return ErrClosed
 		case !errors.Is(err, errDropped) && !transient(err):
-			return groupError(err, "read ($r) $all through the persistent subscription "+g.Name)
+			return s.groupError(err, "read ($r) $all through the persistent subscription "+g.Name)
 		}
 		if !quiet && !errors.Is(err, errSessionEnded) && !connectionLost(err) {
 			quiet = true // and a lost connection is logged where it is known first

@@ -253,8 +253,9 @@ func TestADamagedLogIsTold(t *testing.T) {
 		read = err
 	}
 	subscribed := s.Subscribe(t.Context(), 0, funcs{})
+	_, setUp := s.SetUp(t.Context(), eventstore.Setup{User: "leo"})
 	since, known := s.Damage()
-	for what, err := range map[string]error{"append": appended, "head": head, "read": read, "subscribe": subscribed, "known": known} {
+	for what, err := range map[string]error{"set up": setUp, "append": appended, "head": head, "read": read, "subscribe": subscribed, "known": known} {
 		if !errors.Is(err, eventstore.ErrDamaged) || errors.Is(err, eventstore.ErrUnavailable) || !strings.Contains(err.Error(), "position 77") {
 			t.Errorf("%s: %v", what, err)
 		}
