@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -196,9 +195,7 @@ func (c configCheckCommand) checkAddresses(p *program, running bool) finding {
 
 func (r configReport) print(p *program, asJSON bool) error {
 	if asJSON {
-		e := json.NewEncoder(p.stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
+		return printDocument(p.stdout, r)
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, s := range r.Settings {

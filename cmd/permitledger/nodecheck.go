@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,9 +76,7 @@ func (c nodeCheckCommand) Run(p *program) error {
 	}
 	failed := counts[storetest.Failed] + counts[storetest.Forbidden] + counts[storetest.Interrupted]
 	if c.JSON {
-		encoder := json.NewEncoder(p.stdout)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(map[string]any{"version": server.Version, "ok": failed == 0, "cases": checked}); err != nil {
+		if err := printDocument(p.stdout, map[string]any{"version": server.Version, "ok": failed == 0, "cases": checked}); err != nil {
 			return err
 		}
 	} else {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -75,9 +74,7 @@ func (c nodeCopyCommand) Run(p *program) error {
 	}
 	took := time.Since(began)
 	if c.JSON {
-		encoder := json.NewEncoder(p.stdout)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(copySummary{true, report, report.LedgerEvents, took.Seconds()})
+		err = printDocument(p.stdout, copySummary{true, report, report.LedgerEvents, took.Seconds()})
 	} else {
 		err = printCopy(p.stdout, report, took)
 	}

@@ -354,6 +354,7 @@ func valuesOf(c projections.ColumnDifference) string {
 	return ": " + shown(c.Live) + ", and the log makes " + shown(c.Rebuilt)
 }
 
+// printDocument prints what programs are told: one JSON document.
 func printDocument(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

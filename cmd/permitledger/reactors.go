@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -74,9 +73,7 @@ func (c listReactors) Run(p *program) error {
 		all = append(all, one)
 	}
 	if c.JSON {
-		e := json.NewEncoder(p.stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(map[string]any{"reactors": all})
+		return printDocument(p.stdout, map[string]any{"reactors": all})
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "REACTOR\tSTATE\tCONSUMERS\tWAITING\tPARKED")
