@@ -19,9 +19,9 @@ import (
 	"permitledger/projections/due"
 )
 
-// SettlementsGroup is the persistent subscription that nudges the settlements:
+// settlementsGroup is the persistent subscription that nudges the settlements:
 // whatever may leave money where it does not belong.
-var SettlementsGroup = eventstore.Group{
+var settlementsGroup = eventstore.Group{
 	Name: "permitledger-settlements",
 	Types: []string{
 		permit.TypeApproved, permit.TypeRejected, permit.TypeCancelled, permit.TypeRenewed,
@@ -30,7 +30,7 @@ var SettlementsGroup = eventstore.Group{
 }
 
 // Groups is every persistent subscription of the program.
-func Groups() []eventstore.Group { return []eventstore.Group{SettlementsGroup} }
+func Groups() []eventstore.Group { return []eventstore.Group{settlementsGroup} }
 
 const (
 	// joinAgain is how long a reactor that the event store does not let in
@@ -68,11 +68,11 @@ type reactorState struct {
 // desk's clock is a simulated one: then what an event led to happens at its own
 // instant, however far the clock was put forward meanwhile.
 func NewSettlements(d *desk.Desk, simulated bool, logger *slog.Logger, reg prometheus.Registerer) (*Settlements, error) {
-	s := &Settlements{desk: d, simulated: simulated, logger: logger, group: SettlementsGroup, again: joinAgain,
+	s := &Settlements{desk: d, simulated: simulated, logger: logger, group: settlementsGroup, again: joinAgain,
 		acted: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "permitledger", Name: "reactor_events_total",
 			Help: "Events that a reactor was given, by reactor and outcome."}, []string{"reactor", "outcome"}),
 		parked: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "permitledger", Name: "reactor_parked_events",
-			Help: "Events that a reactor could not act on and that wait for an operator.", ConstLabels: prometheus.Labels{"reactor": SettlementsGroup.Name}}),
+			Help: "Events that a reactor could not act on and that wait for an operator.", ConstLabels: prometheus.Labels{"reactor": settlementsGroup.Name}}),
 	}
 	if reg == nil {
 		return s, nil
@@ -83,8 +83,8 @@ func NewSettlements(d *desk.Desk, simulated bool, logger *slog.Logger, reg prome
 	return s, nil
 }
 
-// AtWork reports whether the reactor is nudged.
-func (s *Settlements) AtWork() bool {
+// atWork reports whether the reactor is nudged.
+func (s *Settlements) atWork() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state.atWork
@@ -177,7 +177,7 @@ func (s *Settlements) watch(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		if s.AtWork() {
+		if s.atWork() {
 			s.look(ctx)
 		}
 		select {

@@ -166,8 +166,8 @@ func TestAnApprovalIsSettled(t *testing.T) {
 	if last.Type != payment.TypePaymentCaptured || last.Actor != domain.System() || last.Causation != approval[1].ID.String() || !last.RecordedAt.Equal(approval[1].RecordedAt) {
 		t.Errorf("the payment ends with %s by %+v because of %s at %s", last.Type, last.Actor, last.Causation, last.RecordedAt)
 	}
-	if why := o.reactor.Because(); !o.reactor.AtWork() || len(why) > 0 {
-		t.Errorf("the reactor is at work: %v, and complains of %q", o.reactor.AtWork(), why)
+	if why := o.reactor.Because(); !o.reactor.atWork() || len(why) > 0 {
+		t.Errorf("the reactor is at work: %v, and complains of %q", o.reactor.atWork(), why)
 	}
 }
 

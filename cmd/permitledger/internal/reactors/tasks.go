@@ -47,7 +47,7 @@ func (t *Timekeeper) tasks(ctx context.Context, now, by time.Time, walking bool)
 	for _, item := range items {
 		k := t.taskOf(item)
 		k.at = later(k.at, t.later[k.occasion].clock)
-		if item.Kind == due.Settle && !walking && t.Settlements != nil && t.Settlements.AtWork() {
+		if item.Kind == due.Settle && !walking && t.Settlements != nil && t.Settlements.atWork() {
 			k.at = later(k.at, k.due.Add(patience))
 		}
 		if !k.at.After(by) {

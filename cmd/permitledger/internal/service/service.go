@@ -85,7 +85,6 @@ type Service struct {
 	Desk       *desk.Desk
 	Runner     *projections.Runner
 	Timekeeper *reactors.Timekeeper
-	Reactor    *reactors.Settlements
 	Ledger     *eventstore.Ledger
 	Registry   *prometheus.Registry
 	// StartTimers is to be called once, and only with Config.HoldTimers.
@@ -100,6 +99,7 @@ type Service struct {
 	papers    *documents.Store
 	node      *node.Node // nil with a server of its own
 	provider  *payments.Simulator
+	reactor   *reactors.Settlements
 	listener  net.Listener
 	http      *http.Server
 	closers   []func() error // undone last to first
@@ -137,7 +137,7 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 		}
 	}
 	s.StartTimers = func() {
-		s.running.Go(func() error { return s.Reactor.Run(runCtx) })
+		s.running.Go(func() error { return s.reactor.Run(runCtx) })
 		s.running.Go(func() error { return s.Timekeeper.Run(runCtx) })
 	}
 	if !cfg.HoldTimers {
@@ -274,11 +274,11 @@ func (s *Service) openDesk(ctx context.Context) (err error) {
 	if err := s.publish(ctx); err != nil {
 		return err
 	}
-	if s.Reactor, err = reactors.NewSettlements(s.Desk, s.simulated != nil, s.cfg.Logger, s.Registry); err != nil {
+	if s.reactor, err = reactors.NewSettlements(s.Desk, s.simulated != nil, s.cfg.Logger, s.Registry); err != nil {
 		return err
 	}
 	s.Timekeeper = reactors.New(reactors.Config{Desk: s.Desk, Due: due.NewReader(s.Runner.Projection(due.Name)),
-		Provider: s.provider, Clock: s.clock, Simulated: s.simulated, Settlements: s.Reactor, Logger: s.cfg.Logger})
+		Provider: s.provider, Clock: s.clock, Simulated: s.simulated, Settlements: s.reactor, Logger: s.cfg.Logger})
 	return nil
 }
 

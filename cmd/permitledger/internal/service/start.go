@@ -50,7 +50,7 @@ func (s *Service) awaitStore(ctx context.Context, store *eventstore.Store) error
 
 // because tells readers of /readyz what does not work beside the read models.
 func (s *Service) because() []string {
-	reasons := s.Reactor.Because()
+	reasons := s.reactor.Because()
 	c := s.Ledger.Store().Connection()
 	if c.Up {
 		return reasons
