@@ -165,15 +165,20 @@ func (e *groupEntry) settings() competing.Settings {
 	}
 	return competing.Settings{
 		Single:          e.NamedConsumerStrategy == strategySingle,
-		Timeout:         time.Duration(e.MessageTimeout) * time.Millisecond,
+		Timeout:         milliseconds(e.MessageTimeout),
 		MaxRetries:      int(e.MaxRetryCount),
 		MinCheckpoint:   uint64(e.MinCheckPointCount),
 		MaxCheckpoint:   uint64(e.MaxCheckPointCount),
-		CheckpointAfter: time.Duration(e.CheckPointAfter) * time.Millisecond,
+		CheckpointAfter: milliseconds(e.CheckPointAfter),
 		MaxConsumers:    int(e.MaxSubscriberCount),
 		Buffer:          int(e.HistoryBufferSize),
 		Batch:           batch,
 	}
+}
+
+// milliseconds is a time as it is written down, or the longest there is.
+func milliseconds(n int64) time.Duration {
+	return time.Duration(min(n, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
 // place writes a place down as clients and the original server do.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
@@ -75,7 +76,7 @@ func (g *openGroup) info() *persistent.SubscriptionInfo {
 	info := &persistent.SubscriptionInfo{
 		EventSource: e.Stream, GroupName: e.Group, Status: "NotReady",
 		ResolveLinkTos: e.ResolveLinkTos, StartFrom: e.StartPosition, ExtraStatistics: e.ExtraStatistics,
-		MessageTimeoutMilliseconds: int32(e.MessageTimeout), CheckPointAfterMilliseconds: int32(e.CheckPointAfter),
+		MessageTimeoutMilliseconds: int32(min(e.MessageTimeout, math.MaxInt32)), CheckPointAfterMilliseconds: int32(min(e.CheckPointAfter, math.MaxInt32)),
 		MaxRetryCount: e.MaxRetryCount, LiveBufferSize: e.LiveBufferSize, BufferSize: e.HistoryBufferSize, ReadBatchSize: e.ReadBatchSize,
 		MinCheckPointCount: e.MinCheckPointCount, MaxCheckPointCount: e.MaxCheckPointCount,
 		NamedConsumerStrategy: e.NamedConsumerStrategy, MaxSubscriberCount: e.MaxSubscriberCount,

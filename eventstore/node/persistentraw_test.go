@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
@@ -324,4 +325,27 @@ func TestPersistentNonsense(t *testing.T) {
 	}
 	mustAppend(t, c, "s", "a")
 	m.accept("a")
+}
+
+// TestAGroupWithTheLongestTimes has the greatest numbers of ticks there are, by
+// which clients say that there is no end of the time.
+func TestAGroupWithTheLongestTimes(t *testing.T) {
+	n, h := openTimed(t, Options{})
+	c := connect(t, n)
+	o := streamGroup("s", wireSettingsOf(func(s *persistent.CreateReq_Settings) {
+		s.MessageTimeout = &persistent.CreateReq_Settings_MessageTimeoutTicks{MessageTimeoutTicks: math.MaxInt64}
+		s.CheckpointAfter = &persistent.CreateReq_Settings_CheckpointAfterTicks{CheckpointAfterTicks: math.MaxInt64}
+	}))
+	if _, err := groupStub(t, n).Create(timeout(t), &persistent.CreateReq{Options: o}); err != nil {
+		t.Fatal(err)
+	}
+	if s := infoOf(t, c, "s", "g").Settings; s.MessageTimeout != math.MaxInt32 || s.CheckpointAfter != math.MaxInt32 {
+		t.Errorf("the times are told as %d and %d", s.MessageTimeout, s.CheckpointAfter)
+	}
+	mustAppend(t, c, "s", "a")
+	m := joinGroup(t, c, "s", "g", 10)
+	m.expect("a")
+	h.pass(24 * time.Hour)
+	mustAppend(t, c, "s", "b")
+	m.expect("b") // and not the first again
 }
