@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"permitledger/eventstore"
+	"permitledger/eventstore/faultproxy"
 	"permitledger/eventstore/node"
 	"permitledger/projections"
 	"permitledger/projections/projectiontest"
@@ -43,13 +44,25 @@ func TestADamagedLogStopsWhoNeedsIt(t *testing.T) {
 	n = open()
 	t.Cleanup(func() { _ = n.Close() })
 	broken.Store(true)
-	r := projectiontest.Run(t, projections.Config{Ledger: projectiontest.Start(t, n.ConnectionString()).Ledger}, newTally("tally"))
+	proxy := faultproxy.New(t, n.Addr())
+	through := projectiontest.Start(t, "esdb://"+proxy.Addr()+"?tls=false&discoveryInterval=10")
+	r := projectiontest.Run(t, projections.Config{Ledger: through.Ledger}, newTally("tally"))
 	s := projectiontest.WaitState(t, r.Projection("tally"), projections.Stopped)
 	if s.Error == nil || s.Error.Ledger != s.Ledger+1 || !errors.Is(s.Error, eventstore.ErrDamaged) || !strings.Contains(s.Error.Error(), ".sst") {
 		t.Errorf("%+v, %v", s, s.Error)
 	}
 	if !r.Ready() {
 		t.Error("a model that is stopped keeps the others waiting")
+	}
+	// It stays stopped while the log is away, and when that has come back.
+	proxy.Down()
+	away := projectiontest.WaitTrouble(t, r.Projection("tally"), true)
+	if away.State != projections.Stopped || !r.Ready() {
+		t.Errorf("with the log away: %+v", away)
+	}
+	proxy.Up()
+	if back := projectiontest.WaitTrouble(t, r.Projection("tally"), false); back.State != projections.Stopped || back.Error != s.Error || !r.Ready() {
+		t.Errorf("with the log there again: %+v", back)
 	}
 	broken.Store(false)
 	if s := projectiontest.WaitState(t, r.Projection("tally"), projections.Running); s.Error != nil || s.Ledger != events {

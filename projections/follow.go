@@ -347,6 +347,7 @@ func (p *Projection) follow(ctx context.Context) {
 // stopAt stops the model at an event, unless it is stopped there already.
 func (p *Projection) stopAt(poison *Poison) {
 	if before := p.Status().Error; before != nil && before.Ledger == poison.Ledger {
+		p.set(func() { p.trouble = "" })
 		return
 	}
 	poison.Since = p.runner.cfg.Now()
@@ -354,7 +355,8 @@ func (p *Projection) stopAt(poison *Poison) {
 	p.log().Error("read model stopped", "event", poison.EventID, "type", poison.Type, "ledger", poison.Ledger, "error", poison.Err)
 }
 
-// troubled says what is tried again.
+// troubled says what is tried again. A model that is stopped stays so: that the
+// log is away as well lets nobody wait for it.
 func (p *Projection) troubled(err error) {
 	trouble := err.Error()
 	if errors.Is(err, eventstore.ErrUnavailable) {
@@ -364,7 +366,10 @@ func (p *Projection) troubled(err error) {
 		if p.trouble != trouble {
 			p.log().Warn("read model is in trouble and tries again", "error", err)
 		}
-		p.state, p.trouble = CatchingUp, trouble
+		p.trouble = trouble
+		if p.poison == nil {
+			p.state = CatchingUp
+		}
 	})
 }
 

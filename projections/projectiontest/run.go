@@ -69,6 +69,12 @@ func WaitState(t testing.TB, p *projections.Projection, want projections.State) 
 	return waitUntil(t, p, func(s projections.Status) bool { return s.State == want })
 }
 
+// WaitTrouble waits until a model is in trouble, or no more in any.
+func WaitTrouble(t testing.TB, p *projections.Projection, in bool) projections.Status {
+	t.Helper()
+	return waitUntil(t, p, func(s projections.Status) bool { return (s.Trouble != "") == in })
+}
+
 // WaitForgotten waits until what was erased has left a model's file.
 func WaitForgotten(t testing.TB, p *projections.Projection) {
 	t.Helper()
