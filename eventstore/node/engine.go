@@ -59,6 +59,9 @@ func openEngine(ctx context.Context, dir string, fs vfs.FS, logger *slog.Logger)
 		MemTableSize:       memTableSize,
 		FormatMajorVersion: formatVersion,
 		Logger:             engineLog{logger},
+		// They are for keys that are removed, of which there are none, and of a
+		// table that cannot be read the engine would try them again without end.
+		DisableTableStats: true,
 		EventListener: &pebble.EventListener{
 			// Left to itself the engine would end the process. What is sound
 			// can still be read, and what is not is refused where it is read.

@@ -162,3 +162,45 @@ func TestNoRoomForTables(t *testing.T) {
 		t.Errorf("the stream holds %q", got)
 	}
 }
+
+// TestATableThatCannotBeReadIsLeftAlone has a disk that reads no more of a table
+// than it takes to open the log: only for who asks for more it is tried again.
+func TestATableThatCannotBeReadIsLeftAlone(t *testing.T) {
+	var left atomic.Int64 // reads that go well
+	left.Store(1 << 20)
+	disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind != errorfs.OpFileReadAt || !strings.HasSuffix(op.Path, ".sst") || left.Add(-1) >= 0 {
+			return nil
+		}
+		return &os.PathError{Op: "read", Path: op.Path, Err: syscall.EIO}
+	}))
+	o := Options{Dir: "log", FS: disk, Listen: "127.0.0.1:0"}
+	n, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, n)
+	for i := range 1000 {
+		mustAppend(t, c, fmt.Sprint("s", i), "a")
+	}
+	_ = c.Close()
+	if err := n.Close(); err != nil { // everything is in tables then, and in no cache
+		t.Fatal(err)
+	}
+	n = nil
+	for sound := int64(1); n == nil; sound++ {
+		left.Store(sound)
+		n, _ = Open(t.Context(), o)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	s := stub(t, n)
+	const asked = 100
+	for range asked {
+		if _, st := rawReadStatus(t, s, readAllRequest()); st.Code() != codes.DataLoss {
+			t.Fatal(st)
+		}
+	}
+	if got := -left.Load(); got > 5*asked {
+		t.Errorf("asked %d times, the disk was read %d times", asked, got)
+	}
+}
