@@ -81,7 +81,7 @@ func streamOf(request any) string {
 // acl is an access list: who holds a right, where it says so.
 type acl map[string]roles
 
-// roles are user names, roles and groups.
+// roles are user names and groups.
 type roles []string
 
 // UnmarshalJSON takes one name or a list. Of what cannot be read nobody holds

@@ -44,7 +44,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		subs = "/event_store.client.persistent_subscriptions.PersistentSubscriptions/"
 	)
 	none := lists{}
-	closed := lists{streams: map[string]string{"s": `{"$r":["leo"],"$w":[],"$d":"rita","$mr":"reader","$mw":"ledger"}`}}
+	closed := lists{streams: map[string]string{"s": `{"$r":["leo"],"$w":[],"$d":"rita","$mr":"rita","$mw":["leo"]}`}}
 	set := lists{
 		user:    `{"$w":["leo"],"$d":"$admins","$mw":"$admins"}`,
 		system:  `{"$r":["$admins","leo"]}`,
@@ -117,6 +117,22 @@ func TestWhoMayDoWhat(t *testing.T) {
 		}
 		if got := strings.Join(may, " "); got != c.may {
 			t.Errorf("%s of %q: may %q, want %q", c.method, c.stream, got, c.may)
+		}
+	}
+}
+
+// A name in an access list is a user's. Others who have the role of that name
+// are not meant: the ledger's user is as a rule called like its role.
+func TestAccessListsNameNoRoles(t *testing.T) {
+	named := lists{streams: map[string]string{"s": `{"$r":["ledger","reader"],"$w":"ledger"}`}}
+	if err := authorize(&user{name: "ledger", role: RoleLedger}, rightWrite, "s", named); err != nil {
+		t.Errorf("the user ledger may not write: %v", err)
+	}
+	for _, who := range []*user{leo, rita} {
+		for _, need := range []right{rightRead, rightWrite} {
+			if authorize(who, need, "s", named) == nil {
+				t.Errorf("%s of the role %s may %s a stream of the users ledger and reader", who.name, who.role, rightVerbs[need])
+			}
 		}
 	}
 }

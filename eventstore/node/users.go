@@ -57,9 +57,10 @@ type user struct {
 	hash   []byte
 }
 
-// groups are the names under which access lists may mean this user.
+// groups are the names under which access lists may mean this user. The role
+// is none of them: it may be what another user is called.
 func (u *user) groups() []string {
-	groups := []string{groupEveryone, u.name, string(u.role)}
+	groups := []string{groupEveryone, u.name}
 	if u.role == RoleAdmin {
 		groups = append(groups, groupAdmins)
 	}
@@ -105,8 +106,6 @@ func checkUser(name string, role Role) error {
 	switch {
 	case name == "" || len(name) > mostName || strings.ContainsFunc(name, odd):
 		return fmt.Errorf("a user's name has 1 to %d letters, digits or - _ . @", mostName)
-	case slices.Contains(Roles(), Role(name)) && name != string(role):
-		return fmt.Errorf("a user called %s must have that role: access lists name users and roles alike", name)
 	case !slices.Contains(Roles(), role):
 		return fmt.Errorf("there is no such role; the roles are %v", Roles())
 	}
