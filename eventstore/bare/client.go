@@ -11,6 +11,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -156,23 +157,34 @@ var errDropped = errors.New("the subscription was dropped")
 // CatchUp follows the ledger's streams from after a position to the end of the
 // log, as the store does, and counts their events.
 func (c *Client) CatchUp(ctx context.Context, after eventstore.Position) (int, error) {
+	n := 0
+	err := c.Follow(ctx, after, func(uuid.UUID) { n++ }, func() bool { return false })
+	return n, err
+}
+
+// Follow follows the ledger's streams from after a position, as the store does,
+// and tells the id of each event. It ends when it has caught up and is told not
+// to go on.
+func (c *Client) Follow(ctx context.Context, after eventstore.Position, event func(id uuid.UUID), caughtUp func() bool) error {
 	sub, err := c.client.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
 		From:            esdb.Position{Commit: uint64(after), Prepare: uint64(after)},
 		MaxSearchWindow: 512, CheckpointInterval: 1,
 		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: eventstore.LedgerPrefixes()},
 	})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = sub.Close() }()
-	for n := 0; ; {
+	for {
 		switch got := sub.Recv(); {
 		case got.SubscriptionDropped != nil:
-			return n, errors.Join(errDropped, got.SubscriptionDropped.Error)
+			return errors.Join(errDropped, got.SubscriptionDropped.Error)
 		case got.EventAppeared != nil:
-			n++
+			event(got.EventAppeared.OriginalEvent().EventID)
 		case got.CaughtUp != nil:
-			return n, nil
+			if !caughtUp() {
+				return nil
+			}
 		}
 	}
 }

@@ -21,32 +21,40 @@ const (
 )
 
 // live appends at a fixed rate and looks how long after its acknowledgement
-// each event is seen by a subscription.
+// each event is seen by a subscription: the store's, and the bare client's.
 func live(ctx context.Context, b *bench) ([]pair, error) {
 	l, err := b.logs(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ours := func(ctx context.Context) (run, error) {
-		stream := l.stream(permitPrefix)
-		from, err := l.server.Append(ctx, stream, bare.Any, plain())
-		if err != nil {
-			return run{}, err
+	seenBy := func(follow func(context.Context, eventstore.Position, *watch) error) side {
+		return func(ctx context.Context) (run, error) {
+			from, err := l.server.Append(ctx, l.stream(permitPrefix), bare.Any, plain())
+			if err != nil {
+				return run{}, err
+			}
+			w := &watch{seen: make(map[uuid.UUID]time.Time), caught: make(chan struct{}), all: make(chan struct{})}
+			following, stop := context.WithCancelCause(ctx)
+			var subscription sync.WaitGroup
+			subscription.Go(func() { stop(follow(following, from, w)) })
+			defer subscription.Wait()
+			defer stop(nil)
+			select {
+			case <-w.caught:
+			case <-following.Done():
+				return run{}, context.Cause(following)
+			}
+			return l.watched(following, w, b.Duration)
 		}
-		w := &watch{seen: make(map[uuid.UUID]time.Time), caught: make(chan struct{}), all: make(chan struct{})}
-		following, stop := context.WithCancel(ctx)
-		var subscription sync.WaitGroup
-		subscription.Go(func() { w.failed = l.ledger.Store().Subscribe(following, from, w) })
-		defer subscription.Wait()
-		defer stop()
-		select {
-		case <-w.caught:
-		case <-ctx.Done():
-			return run{}, context.Cause(ctx)
-		}
-		return l.watched(ctx, w, b.Duration)
 	}
-	return []pair{{variant: fmt.Sprintf("%d/s", liveRate), counts: "events", aim: aim{p99: 5 * time.Millisecond}, ours: ours}}, nil
+	ours := func(ctx context.Context, from eventstore.Position, w *watch) error {
+		return l.ledger.Store().Subscribe(ctx, from, w)
+	}
+	beside := func(ctx context.Context, from eventstore.Position, w *watch) error {
+		return l.server.Follow(ctx, from, w.saw, func() bool { return w.CaughtUp() == nil })
+	}
+	return []pair{{variant: fmt.Sprintf("%d/s", liveRate), counts: "events", aim: aim{p99: 5 * time.Millisecond},
+		ours: seenBy(ours), beside: seenBy(beside)}}, nil
 }
 
 // watched appends while the watch is on. An event may be seen before its
@@ -83,7 +91,6 @@ type watch struct {
 	caught chan struct{} // closed when it has caught up first
 	all    chan struct{} // closed when as many were seen as are wanted
 	once   sync.Once
-	failed error // of the subscription
 
 	mu   sync.Mutex
 	seen map[uuid.UUID]time.Time // guarded by mu while the subscription runs
@@ -92,12 +99,16 @@ type watch struct {
 
 // Event implements eventstore.Handler.
 func (w *watch) Event(r eventstore.Recorded) error {
+	w.saw(r.ID)
+	return nil
+}
+
+func (w *watch) saw(id uuid.UUID) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen[r.ID] = now
+	w.seen[id] = now
 	w.done()
-	return nil
 }
 
 func (w *watch) done() {
