@@ -247,12 +247,18 @@ func (l engineLog) Errorf(format string, args ...any) {
 
 // Fatalf must not return: the engine calls it when it can no longer tell what
 // is on disk. Ending the process is what a crash would do, and recovery from a
-// crash is the path that is tested.
+// crash is the path that is tested. Where the disk is full, what to do is the
+// last that is said, and where in the program that was found is not.
 func (l engineLog) Fatalf(format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
-	if strings.Contains(message, syscall.ENOSPC.Error()) {
+	full := strings.Contains(message, syscall.ENOSPC.Error())
+	if full {
 		message += "; free some space there and start again: whatever was acknowledged is safe"
 	}
 	l.logger.Error("engine", "fatal", message)
+	if full {
+		fmt.Fprintln(os.Stderr, "event store engine:", message)
+		os.Exit(1)
+	}
 	panic("event store engine: " + message)
 }
