@@ -28,8 +28,11 @@ func (e *damageError) Unwrap() []error { return []error{errCorrupt, e.err} }
 // damage is an error that the engine met while reading.
 func damage(err error) error {
 	says := firstLine(err)
+	var where interface{ ErrorDetail() string } // has the name where the text has not
 	if info := pebble.ExtractDataCorruptionInfo(err); info != nil {
 		says = info.Path + ": " + says
+	} else if errors.As(err, &where) {
+		says += ": " + where.ErrorDetail()
 	}
 	return &damageError{fmt.Sprintf("%v: %s", errCorrupt, says), err}
 }
