@@ -30,14 +30,21 @@ func (a nodeAccess) secure(o node.Options) node.Options {
 type nodeUserCommand struct {
 	Name  string `arg:"" help:"Name of the user."`
 	Role  string `help:"admin: may do everything. ledger: an ordinary user, for whom access lists decide. reader: an ordinary user who never writes." enum:"admin,ledger,reader" required:""`
+	Short bool   `name:"allow-short-password" help:"Take a password of fewer than 12 characters, such as the one that a new EventStoreDB server has: for tests only."`
 	Users string `help:"Users file to put the line into, in the place of the one that this user has there. Without it the line is printed." type:"path"`
 }
+
+// leastPassword is how many characters a password has that is not for a test.
+const leastPassword = 12
 
 // Run hashes the password and writes the line.
 func (c nodeUserCommand) Run(p *program) error {
 	password, err := readPassword(os.Stdin)
 	if err != nil {
 		return err
+	}
+	if n := len([]rune(password)); n > 0 && n < leastPassword && !c.Short {
+		return fmt.Errorf("the password has fewer than %d characters; take a longer one, for instance from openssl rand -base64 24, or for a test say --allow-short-password", leastPassword)
 	}
 	line, err := node.UserLine(c.Name, node.Role(c.Role), password)
 	if err != nil {

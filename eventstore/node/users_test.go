@@ -67,7 +67,7 @@ func TestUserLineRefuses(t *testing.T) {
 		password string
 		want     string
 	}{
-		{"a", RoleAdmin, "short", "fewer than 12"},
+		{"a", RoleAdmin, "", "no password"},
 		{"a", RoleAdmin, strings.Repeat("x", 1025), "more than 1024"},
 		{"", RoleAdmin, passwordOf("a"), "letters, digits"},
 		{"a:b", RoleAdmin, passwordOf("a"), "letters, digits"},
