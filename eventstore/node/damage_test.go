@@ -171,33 +171,34 @@ func TestFlippedBytesOnDisk(t *testing.T) {
 	}
 }
 
-// Damage amid the write-ahead log of a node that was killed is found when that
-// is replayed, and the file named.
+// Damage in the write-ahead log of a node that was killed is found when that is
+// replayed, and the file named: amid the log, and in its newest file, of which
+// it counts as the end.
 func TestDamagedWriteAheadLogIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	c := connect(t, openNode(t, Options{Dir: dir}))
-	name, image := "", ""
-	for i := 0; name == ""; i++ {
+	var logs []string
+	image := ""
+	for i := 0; len(logs) < 2; i++ {
 		for _, event := range numbered("event ", 100*i, 100) {
 			mustAppend(t, c, "s", event)
 		}
 		image = copyOf(t, dir)
-		files := filesOf(t, image)
-		logs := slices.DeleteFunc(slices.Sorted(maps.Keys(files)), func(file string) bool { return !strings.HasSuffix(file, ".log") })
-		if len(logs) > 1 { // of the last one the damage counts as its end
-			name = logs[0]
+		logs = slices.DeleteFunc(slices.Sorted(maps.Keys(filesOf(t, image))), func(file string) bool { return !strings.HasSuffix(file, ".log") })
+	}
+	for _, name := range []string{logs[0], logs[len(logs)-1]} {
+		damaged := copyOf(t, image)
+		content := contentOf(t, damaged, name)
+		content[len(content)/2] ^= 1
+		if err := os.WriteFile(filepath.Join(damaged, name), content, 0o600); err != nil {
+			t.Fatal(err)
 		}
+		_, err := Open(t.Context(), Options{Dir: damaged, Listen: "127.0.0.1:0"})
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Fatalf("a byte of %s is flipped, and opening says %v", name, err)
+		}
+		wantAdvice(t, err)
 	}
-	content := contentOf(t, image, name)
-	content[len(content)/2] ^= 1
-	if err := os.WriteFile(filepath.Join(image, name), content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Open(t.Context(), Options{Dir: image, Listen: "127.0.0.1:0"})
-	if err == nil || !strings.Contains(err.Error(), name) {
-		t.Fatalf("a byte of %s is flipped, and opening says %v", name, err)
-	}
-	wantAdvice(t, err)
 }
 
 // chances reads how much chance there shall be, and by which seed.

@@ -106,9 +106,12 @@ func openChecked(ctx context.Context, dir string, options pebble.Options, logger
 	if err != nil {
 		return nil, err
 	}
-	w, err := openWitness(disk, dir)
-	if err == nil && disk == vfs.Default {
+	if disk == vfs.Default {
 		err = os.Chmod(dir, 0o700) // the log is nobody else's to read
+	}
+	var w *witness
+	if err == nil {
+		w, err = openWitness(disk, dir)
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -132,7 +135,7 @@ func check(ctx context.Context, dir string, options pebble.Options, seen uint64,
 		err = checkWhole(view, end)
 	}
 	if err == nil {
-		err = contradicts(seen, end)
+		err = contradicts(options.FS, dir, seen, end)
 	}
 	view.close()
 	return errors.Join(err, db.Close())

@@ -1,11 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -68,12 +71,24 @@ func (w *witness) saw(end uint64) error {
 // errEndLost is returned for a log that was longer.
 var errEndLost = fmt.Errorf("%w: its end is lost", errCorrupt)
 
-// contradicts tells whether the log ends before what was once on disk.
-func contradicts(seen, end uint64) error {
+// contradicts tells whether the log ends before what was once on disk, and in
+// which file the rest was.
+func contradicts(store vfs.FS, dir string, seen, end uint64) error {
 	if seen <= end {
 		return nil
 	}
-	return fmt.Errorf("%w: the log ends at position %d, but was on disk up to %d", errEndLost, end, seen)
+	names, err := store.List(dir)
+	if err != nil {
+		return err
+	}
+	logs := slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".log") })
+	file := "no file that is still there"
+	if len(logs) > 0 {
+		file = slices.MaxFunc(logs, func(a, b string) int {
+			return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+		})
+	}
+	return fmt.Errorf("%w: the log ends at position %d, but was on disk up to %d, in %s", errEndLost, end, seen, file)
 }
 
 func (w *witness) close() error {
