@@ -208,6 +208,7 @@ func TestGroup(t *testing.T) {
 
 		{"replays what was parked", nil, "join=a/1 read=2 park=a/0 parked ack=a/1 replay=9 ack=a/p0",
 			"a<0 park0 a<1 a<p0 truncate1"},
+		{"replays also one by one", func(s *Settings) { s.Buffer, s.Batch = 1, 0 }, "join=a/1 read=1 park=a/0 parked replay=9", "a<0 park0 a<p0"},
 		{"replays before what is new", nil, "join=a/1 read=3 park=a/0 parked replay=9 ack=a/1 ack=a/p0", "a<0 park0 a<1 a<p0 a<2 truncate1"},
 		{"replays only up to a revision", nil, "join=a/3 read=3 park=a/0,1,2 parked replay=2 ack=a/p0,p1 replay=9",
 			"a<0 a<1 a<2 park0 park1 park2 a<p0 a<p1 truncate2 a<p2"},

@@ -29,11 +29,11 @@ func (g *Group) Replay(stop uint64) {
 // WantsParked tells from which revision how many parked events are to be read
 // and handed to Unpark.
 func (g *Group) WantsParked() (from uint64, count int) {
-	r := &g.replay
-	if r.next >= r.stop || len(g.replayed) >= g.settings.Batch {
+	r, batch := &g.replay, max(g.settings.Batch, 1) // of a buffer for one event it is 0
+	if r.next >= r.stop || len(g.replayed) >= batch {
 		return 0, 0
 	}
-	return r.next, int(min(r.stop-r.next, uint64(g.settings.Batch)))
+	return r.next, int(min(r.stop-r.next, uint64(batch)))
 }
 
 // Unpark takes over parked events before the revision next. They stay parked,
