@@ -78,7 +78,11 @@ type Vault struct {
 // Open opens the keep folder as its one owner, and creates what is missing in
 // an empty one. Only one process can have it open so.
 func Open(dir string) (*Vault, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = syncDir(filepath.Dir(dir)) // keys are no safer than the name of their folder
+	}
+	if err != nil {
 		return nil, fmt.Errorf("keep folder: %w", err)
 	}
 	lock, err := takeLock(filepath.Join(dir, "lock"))

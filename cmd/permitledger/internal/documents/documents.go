@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/domain"
 )
 
@@ -40,7 +41,7 @@ type Store struct {
 
 // Open uses a folder, which is made when it is not there.
 func Open(dir string, sealer Sealer) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := folder.Make(dir); err != nil {
 		return nil, fmt.Errorf("documents: %w", err)
 	}
 	return &Store{dir: dir, sealer: sealer}, nil
@@ -65,10 +66,10 @@ func (s *Store) Put(account domain.AccountID, body []byte) (sum string, err erro
 	}
 	file := append([]byte{byte(len(key))}, key...)
 	path := s.path(account, sum)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := folder.Make(filepath.Dir(path)); err != nil {
 		return "", fmt.Errorf("documents: %w", err)
 	}
-	if err := writeDurably(path, append(file, sealed...)); err != nil {
+	if err := folder.WriteDurably(path, append(file, sealed...)); err != nil {
 		return "", fmt.Errorf("documents: %w", err)
 	}
 	return sum, nil
@@ -128,32 +129,4 @@ func (s *Store) path(account domain.AccountID, sum string) string {
 // cannot be swapped.
 func aad(account domain.AccountID, sum string) []byte {
 	return []byte("document\n" + string(account) + "\n" + sum)
-}
-
-// writeDurably replaces a file so that a crash leaves the old one or the new
-// one, and never half of it.
-func writeDurably(path string, content []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	if _, err = tmp.Write(content); err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

@@ -102,7 +102,7 @@ func formatOf(data string) (int, error) {
 // Prepare makes a data folder ready for the service: it is there, checked,
 // and says its format.
 func Prepare(data string) error {
-	if err := os.MkdirAll(data, 0o700); err != nil {
+	if err := Make(data); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
 	if err := errors.Join(Check(data), CheckRoom(data)); err != nil {
@@ -124,9 +124,27 @@ func HasLedger(data string) bool {
 	return err == nil
 }
 
+// Make makes a folder that is not there yet, and those above it, for its owner
+// only. Their names are on disk when it returns: what is in them is no safer.
+func Make(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	above := filepath.Dir(dir)
+	if above != dir {
+		if err := Make(above); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return SyncDir(above)
+}
+
 // MakeEmpty makes a folder, and refuses one in which there is anything.
 func MakeEmpty(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := Make(dir); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(dir)

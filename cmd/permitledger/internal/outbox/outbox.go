@@ -39,7 +39,7 @@ type Outbox struct{ dir string }
 
 // Open makes the folder when there is none. Only its owner may read it.
 func Open(dir string) (*Outbox, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := folder.Make(dir); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	return &Outbox{dir}, nil
