@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,15 +173,12 @@ func (k *kept) open(ctx context.Context, data, eventStore string, logger *slog.L
 	}
 	k.closers = append(k.closers, store.Close)
 	ledger := eventstore.NewLedger(store, eventstore.NewCodec(keys))
-	if err := CheckLogThere(ctx, store, data); err != nil {
-		return err
-	}
 	head, err := store.Head(ctx)
 	if err != nil {
 		return err
 	}
 	if head == 0 {
-		return errors.New("the log is empty: start the service first")
+		return cmp.Or(CheckLogThere(ctx, store, data), errors.New("the log is empty: start the service first"))
 	}
 	// The log is not empty, so this only checks that the two belong together.
 	if err := eventstore.BindVault(ctx, ledger, keys.ID(), time.Now()); err != nil {
