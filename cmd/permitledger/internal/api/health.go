@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -47,13 +48,13 @@ func (s *server) because() []string {
 	for _, p := range s.Runner.Projections() {
 		switch st := p.Status(); {
 		case st.Error != nil:
-			reasons = append(reasons, fmt.Sprintf("read model %s is stopped since %s at %s", st.Name, st.Error.Since.UTC().Format("2006-01-02T15:04:05Z"), st.Error.Error()))
+			reasons = append(reasons, fmt.Sprintf("read model %s is stopped since %s at %s", st.Name, st.Error.Since.UTC().Format(time.RFC3339), st.Error.Error()))
 		case st.Trouble != "":
 			reasons = append(reasons, fmt.Sprintf("read model %s: %s", st.Name, st.Trouble))
 		}
 	}
 	if since, err := s.Desk.Ledger.Store().Damage(); err != nil {
-		reasons = append(reasons, fmt.Sprintf("the log is damaged, known since %s: %v; restore a backup", since.UTC().Format("2006-01-02T15:04:05Z"), err))
+		reasons = append(reasons, fmt.Sprintf("the log is damaged, known since %s: %v; restore a backup", since.UTC().Format(time.RFC3339), err))
 	}
 	if s.Because != nil {
 		reasons = append(reasons, s.Because()...)

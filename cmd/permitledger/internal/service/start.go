@@ -55,7 +55,7 @@ func (s *Service) because() []string {
 	if c.Up {
 		return reasons
 	}
-	return append(reasons, fmt.Sprintf("the event store is away since %s: %s", c.Since.UTC().Format("2006-01-02T15:04:05Z"), c.Reason))
+	return append(reasons, fmt.Sprintf("the event store is away since %s: %s", c.Since.UTC().Format(time.RFC3339), c.Reason))
 }
 
 // startClock sets the read models going and the clock with them: a simulated
