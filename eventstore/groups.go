@@ -165,8 +165,8 @@ func (s *Store) Consume(ctx context.Context, g Group, c Consumer) error {
 		case !errors.Is(err, errDropped) && !transient(err):
 			return s.groupError(err, "read ($r) $all through the persistent subscription "+g.Name)
 		}
-		if !quiet && !errors.Is(err, errSessionEnded) && !connectionLost(err) {
-			quiet = true // and a lost connection is logged where it is known first
+		if !quiet && !toldByConnector(err) {
+			quiet = true
 			s.logger.Warn("persistent subscription interrupted", "group", g.Name, "reason", err)
 		}
 		if !sleep(ctx, pause.NextBackOff()) {

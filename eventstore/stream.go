@@ -133,8 +133,7 @@ func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open sour
 		if bounded && (errors.Is(err, errNotConnected) || time.Since(progress)+wait > bound) {
 			return fmt.Errorf("%w: %v", ErrUnavailable, err)
 		}
-		if !bounded && !quiet && !errors.Is(err, errSessionEnded) && !connectionLost(err) {
-			// That the connection was lost is logged where it is known first.
+		if !bounded && !quiet && !toldByConnector(err) {
 			quiet = true
 			s.logger.Warn("subscription interrupted", "reason", readError(err))
 		}
@@ -184,6 +183,12 @@ func transient(err error) bool {
 		return true
 	}
 	return leaderless(err)
+}
+
+// toldByConnector reports whether an error only says that the connection was
+// lost, which is logged where it is known first.
+func toldByConnector(err error) bool {
+	return errors.Is(err, errSessionEnded) || connectionLost(err)
 }
 
 // unavailable is the answer to somebody who waited for the store in vain.
