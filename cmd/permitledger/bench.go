@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -47,8 +46,5 @@ func (c benchCommand) Run(p *program) error {
 	if !c.JSON {
 		return report.Print(p.stdout)
 	}
-	out := json.NewEncoder(p.stdout)
-	out.SetIndent("", "  ")
-	out.SetEscapeHTML(false)
-	return out.Encode(report)
+	return printDocument(p.stdout, report)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -31,13 +30,10 @@ func (c catalogCommand) Run(p *program) error {
 	if !c.JSON {
 		return printCatalog(p.stdout, all)
 	}
-	out := json.NewEncoder(p.stdout)
-	out.SetEscapeHTML(false)
-	out.SetIndent("", "  ")
 	if c.Type != "" {
-		return out.Encode(all[0])
+		return printDocument(p.stdout, all[0])
 	}
-	return out.Encode(all)
+	return printDocument(p.stdout, all)
 }
 
 func printCatalog(w io.Writer, all []catalog.Entry) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -352,11 +351,4 @@ func valuesOf(c projections.ColumnDifference) string {
 		return strconv.Quote(*s)
 	}
 	return ": " + shown(c.Live) + ", and the log makes " + shown(c.Rebuilt)
-}
-
-// printDocument prints what programs are told: one JSON document.
-func printDocument(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

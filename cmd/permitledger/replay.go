@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -49,10 +48,7 @@ func (c replayCommand) Run(p *program) error {
 		return err
 	}
 	if c.JSON {
-		out := json.NewEncoder(p.stdout)
-		out.SetEscapeHTML(false)
-		out.SetIndent("", "  ")
-		err = out.Encode(report)
+		err = printDocument(p.stdout, report)
 	} else {
 		err = printReport(p.stdout, report)
 	}
