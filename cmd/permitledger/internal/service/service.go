@@ -128,7 +128,7 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	}()
 	for _, step := range []func(context.Context) error{
 		func(context.Context) error { return folder.Prepare(cfg.Data) },
-		s.openKeep, s.openLog, s.redoErasures, s.openModels,
+		s.openKeep, s.openLog, s.bindVault, s.redoErasures, s.openModels,
 		func(ctx context.Context) error { return s.startClock(ctx, runCtx) },
 		s.openDesk, s.openAdmin, s.serve,
 	} {
@@ -184,8 +184,9 @@ func (s *Service) openKeep(context.Context) (err error) {
 	return err
 }
 
-// openLog starts the node where one is wanted, connects, and makes sure that
-// the log and the vault belong together.
+// openLog starts the node where one is wanted, connects, reads the log, and
+// sees that it and the vault belong together. It writes nothing: a start that
+// is refused leaves no trace in a store of its own.
 func (s *Service) openLog(ctx context.Context) error {
 	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, Logger: s.cfg.Logger, Registerer: s.Registry}
 	if s.cfg.EventStore == "" {
@@ -214,9 +215,18 @@ func (s *Service) openLog(ctx context.Context) error {
 		}
 	}
 	s.Ledger = eventstore.NewLedger(store, eventstore.NewCodec(s.vault))
-	if err := CheckLogThere(ctx, store, s.cfg.Data); err != nil {
-		return err
+	head, err := store.Head(ctx) // a user who may not read $all must not write
+	if err == nil && head == 0 {
+		err = CheckLogThere(ctx, store, s.cfg.Data)
 	}
+	if err == nil {
+		_, err = eventstore.CheckVault(ctx, s.Ledger, s.vault.ID())
+	}
+	return err
+}
+
+// bindVault ties a new log to this vault. It is the first write of a start.
+func (s *Service) bindVault(ctx context.Context) error {
 	return eventstore.BindVault(ctx, s.Ledger, s.vault.ID(), s.firstInstant())
 }
 
