@@ -51,6 +51,9 @@ type Config struct {
 	EventStore string
 	// StoreWait is how long a start waits for that server. Zero is 30 s.
 	StoreWait time.Duration
+	// AcceptLostKeys is how many lost keys and documents a start may note and go
+	// on without. Zero accepts none.
+	AcceptLostKeys int
 	// Node says how the embedded node is reached by TCP beside its socket, and
 	// by whom. Without an address in Listen it is not.
 	Node node.Options
@@ -97,6 +100,7 @@ type Service struct {
 	simulated *clock.Simulated // nil with the machine's clock
 	vault     *vault.Vault
 	papers    *documents.Store
+	losses    lossReport
 	node      *node.Node // nil with a server of its own
 	provider  *payments.Simulator
 	reactor   *reactors.Settlements
@@ -128,7 +132,7 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	}()
 	for _, step := range []func(context.Context) error{
 		func(context.Context) error { return folder.Prepare(cfg.Data) },
-		s.openKeep, s.openLog, s.bindVault, s.redoErasures, s.openModels,
+		s.openKeep, s.openLog, s.compareKeep, s.bindVault, s.openModels,
 		func(ctx context.Context) error { return s.startClock(ctx, runCtx) },
 		s.openDesk, s.openAdmin, s.serve,
 	} {
