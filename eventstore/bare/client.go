@@ -51,7 +51,7 @@ func Connect(connectionString, socket string) (*Client, error) {
 		return nil, fmt.Errorf("connection string: %v", err)
 	}
 	if socket != "" {
-		conf.Address = "unix://" + socket
+		conf.Address = eventstore.SocketAddress(socket)
 	}
 	conf.Logger = esdb.NoopLogging()
 	raw, err := dial(conf)

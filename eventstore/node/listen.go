@@ -72,7 +72,8 @@ func listenSocket(path string) (net.Listener, error) {
 func (n *Node) Addr() string { return n.addr }
 
 // Socket is the path of the unix socket that the node listens on, "" if none.
-// A client reaches it by Configuration.Address = "unix://" + Socket().
+// A client reaches it by a Configuration.Address of the form "unix:///path", in
+// which the path is escaped as in a URL.
 func (n *Node) Socket() string { return n.socket }
 
 // ConnectionString is what esdb.ParseConnectionString takes to reach the node.
