@@ -20,7 +20,7 @@ func (n *Node) listen(address, socket string) error {
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}
-		n.listeners = append(n.listeners, l)
+		n.listeners = append(n.listeners, bounded(l, maxConnections))
 		n.addr = l.Addr().String()
 	}
 	if socket != "" {
@@ -28,7 +28,7 @@ func (n *Node) listen(address, socket string) error {
 		if err != nil {
 			return fmt.Errorf("listen on the socket %s: %w", socket, err)
 		}
-		n.listeners = append(n.listeners, l)
+		n.listeners = append(n.listeners, bounded(l, 0)) // the service's own reads all come by it
 		n.socket = socket
 	}
 	return nil
