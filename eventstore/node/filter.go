@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -15,7 +14,8 @@ const defaultWindow = 32
 // filter decides which events of $all a reader gets.
 type filter struct {
 	match    func(*record) bool
-	interval uint64 // events considered between two checkpoints; 0 for plain reads
+	window   uint64 // how many events a page of history may search
+	interval uint64 // events searched between two checkpoints; 0 for plain reads
 }
 
 // parseFilter reads a request's filter.
@@ -46,7 +46,7 @@ func parseFilter(ctx context.Context, f *streams.ReadReq_Options_FilterOptions, 
 	if err != nil {
 		return nil, failInvalid(ctx, printable(fmt.Sprintf("The filter's regular expression cannot be used: %v", err)))
 	}
-	result := &filter{match: func(rec *record) bool { return match(subject(rec)) }}
+	result := &filter{match: func(rec *record) bool { return match(subject(rec)) }, window: window}
 	if subscription {
 		result.interval = window * uint64(f.GetCheckpointIntervalMultiplier())
 		if result.interval == 0 {
@@ -66,11 +66,7 @@ type expression interface {
 // anywhere in the name, if it has one, and else by its prefixes.
 func matcher(e expression) (func(string) bool, error) {
 	if e.GetRegex() != "" {
-		re, err := regexp.Compile(e.GetRegex())
-		if err != nil {
-			return nil, err
-		}
-		return re.MatchString, nil
+		return compileExpression(e.GetRegex())
 	}
 	prefixes := e.GetPrefix()
 	return func(name string) bool {

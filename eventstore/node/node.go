@@ -31,6 +31,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // for clients that compress
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -174,14 +175,11 @@ func (n *Node) start(o Options, s security) error {
 	if err := n.listen(o.Listen, o.Socket); err != nil {
 		return err
 	}
-	options := append(s.options(n),
+	options := append(append(s.options(n), keepAlive()...),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.ForceServerCodecV2(newFrameCodec()),
 		grpc.WaitForHandlers(true),
 		grpc.ConnectionTimeout(handshakeWait),
-		// The client pings every ten seconds, also while idle.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
 	)
 	for _, l := range n.listeners {
 		n.serve(l, options)
@@ -207,12 +205,23 @@ func (n *Node) serve(l *connections, options []grpc.ServerOption) {
 	})
 }
 
+// keepAlive bears the pings of clients, also while they are idle. This client
+// pings every ten seconds, others as often as once a second; what comes a
+// little early for that is borne too.
+func keepAlive() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second / 2, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
+	}
+}
+
 func (n *Node) startSequencer(protect func(string) bool) error {
 	view, err := n.engine.read(everything)
 	if err != nil {
 		return err
 	}
 	end, clock, err := view.tail()
+	n.nameBeyond(view)
 	view.close()
 	if err != nil {
 		return err
