@@ -64,10 +64,10 @@ func (c nodeServeCommand) Run(p *program) error {
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
-	deaf := onHangup(func() { reloadUsers(p, n) })
+	stopReloading := onHangup(func() { reloadUsers(p, n) })
 	fmt.Fprintln(p.stdout, n.ConnectionString())
 	<-p.ctx.Done()
-	deaf()
+	stopReloading()
 	return errors.Join(stop(), n.Close())
 }
 
