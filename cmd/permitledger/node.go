@@ -23,7 +23,7 @@ type nodeCommand struct {
 	Copy    nodeCopyCommand    `cmd:"" help:"Copy a whole log into another event store that is empty, and verify that both are the same."`
 
 	Check nodeCheckCommand `cmd:"" help:"Hold a server to every rule that the ledger leans on, before it goes live."`
-	User  nodeUserCommand  `cmd:"" help:"Make a line of the users file, for a user who may call the node, or disable and enable a user there. The password comes on stdin and is kept as a hash. A node that runs reads the file again at SIGHUP."`
+	User  nodeUserCommand  `cmd:"" help:"Make a line of the users file, for a user who may call the node, or disable and enable a user there: give one of --role, --disable and --enable. The password comes on stdin and is kept as a hash. A node that runs reads the file again at SIGHUP."`
 }
 
 type nodeServeCommand struct {
