@@ -305,6 +305,11 @@ var bad = []struct {
 		}
 		return one(m)
 	})}},
+	{"writes checkpoints of groups past what was answered", "8.19", recorded(func(e *streams.ReadResp_ReadEvent_RecordedEvent) {
+		if e.Metadata["type"] == "$SubscriptionCheckpoint" {
+			e.Data = []byte(`"1"`)
+		}
+	})},
 	{"gives some other events than others", "7.11", fault{message: nth(20, func(call int, _ *streams.ReadReq_Options) bool { return call%2 == 0 }, none)}},
 }
 

@@ -144,6 +144,7 @@ func checkParked(r *room) {
 	r.parked(s, g, 3)
 	r.must("replay", r.client.ReplayParkedMessages(r.ctx, s, g, esdb.ReplayParkedMessagesOptions{StopAt: 2}))
 	m.accept("two of the parked", "$>>a $>>b")
+	r.parked(s, g, 1) // a replay that is asked for before the last one is over is passed over
 	r.must("replay", r.client.ReplayParkedMessages(r.ctx, s, g, esdb.ReplayParkedMessagesOptions{}))
 	m.accept("the rest of the parked", "$>>c")
 	r.parked(s, g, 0)
@@ -222,10 +223,7 @@ func checkGroupCheckpoint(r *room) {
 	g := r.persistently(s, "g", esdb.Start{})
 	m := r.join(s, g, 3)
 	m.accept("at first", "a b")
-	r.until("no checkpoint after two answers", func() bool {
-		at := r.info(s, g).Stats.LastCheckpointedEventRevision
-		return at != nil && *at == 1
-	})
+	r.until("no checkpoint after two answers", func() bool { return r.checkpoint(s, g) == "1" })
 	r.must("change the group", r.client.UpdatePersistentSubscription(r.ctx, s, g, esdb.PersistentStreamSubscriptionOptions{
 		StartFrom: esdb.Start{}, Settings: quickSettings(),
 	}))

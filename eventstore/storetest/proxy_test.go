@@ -29,6 +29,7 @@ type fault struct {
 	answer   func(*streams.AppendReq_Options, []*proposed, *streams.AppendResp)
 	instead  func(*proxy, *streams.AppendReq_Options, []*proposed) *streams.AppendResp
 	trailers func(metadata.MD)
+	refuse   func(context.Context, *streams.ReadReq_Options) error // in place of reading, where it gives an error
 	reading  func(*streams.ReadReq_Options)
 	// message is made anew for each read; it gives what is sent for a message.
 	message func(call int, o *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp
@@ -263,6 +264,11 @@ func (p *proxy) Read(req *streams.ReadReq, out streams.Streams_ReadServer) error
 	p.mu.Unlock()
 	if p.reading != nil {
 		p.reading(o)
+	}
+	if p.refuse != nil {
+		if err := p.refuse(ctx, o); err != nil {
+			return err
+		}
 	}
 	change := func(m *streams.ReadResp) []*streams.ReadResp { return []*streams.ReadResp{m} }
 	if p.message != nil {

@@ -20,7 +20,7 @@ var readCases = []Case{
 	{Number: "3.4", Name: "numbers out of range", check: checkOutOfRange,
 		Rule: "A revision or position of 2^63 or more that is not the one for the end is refused; so is a commit position before its prepare position."},
 	{Number: "3.5", Name: "nothing asked for", check: checkCountZero,
-		Rule: "Asking for no events, or forwards from the end, gives none and comes to an end, be it with an error."},
+		Rule: "A read of no events of a stream, or forwards from its end, returns none and ends, be it with an error."},
 	{Number: "3.6", Name: "a long stream", check: checkLong,
 		Rule: "A stream of many pages is read whole and in order, in both directions, also from its middle."},
 	{Number: "3.7", Name: "positions", check: checkPositions,
@@ -28,7 +28,7 @@ var readCases = []Case{
 	{Number: "3.8", Name: "where a stream begins and ends", check: checkEdges,
 		Rule: "Who asks for it is told the stream's last revision after the events, and where it goes on when nothing of it lies where the read began."},
 	{Number: "3.9", Name: "malformed reads", check: checkMalformedReads,
-		Rule: "A read that does not say what it reads, how much, in which form it wants ids, or whether it has a filter, is refused; so is a filter on a stream, and one that checks nothing."},
+		Rule: "A read that does not say what it reads, how much, in which form it wants ids, or whether it has a filter, is refused and returns no event; so is a filter on a stream, and one that checks nothing."},
 }
 
 func checkMissing(r *room) {
@@ -116,7 +116,8 @@ func checkOutOfRange(r *room) {
 
 func checkCountZero(r *room) {
 	s := r.stream("s")
-	end := r.put(s, "a", "b")
+	r.put(s, "a", "b")
+	// Never none of $all: a server may search for ever then.
 	for what, o := range map[string]esdb.ReadStreamOptions{
 		"forwards": {From: esdb.Start{}}, "backwards": {Direction: esdb.Backwards, From: esdb.End{}},
 	} {
@@ -125,11 +126,6 @@ func checkCountZero(r *room) {
 	}
 	events, _ := r.readWith(s, esdb.ReadStreamOptions{From: esdb.End{}}, 10)
 	r.same("forwards from the end", namesOf(events...), "")
-	read, err := r.client.ReadAll(r.ctx, esdb.ReadAllOptions{From: placed(end)}, 0)
-	if err == nil {
-		events, _ = drain(read)
-		r.same("none of $all asked for", namesOf(events...), "")
-	}
 	r.check(r.ctx.Err() == nil, "expected an end, seen none within the case's time")
 }
 
@@ -228,7 +224,11 @@ func checkMalformedReads(r *room) {
 		o := reading(s)
 		spoil(o)
 		messages, err := r.rawRead(o)
-		r.same(what, codeOf(err), "InvalidArgument")
+		answers := []string{"InvalidArgument"}
+		if what == "no revision" || what == "no form of ids" {
+			answers = append(answers, "Unknown") // versions differ in these
+		}
+		r.oneOf(what, codeOf(err), answers...)
 		r.same(what+": messages", len(messages), 0)
 	}
 }

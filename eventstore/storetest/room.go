@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -101,14 +102,23 @@ func (r *room) bar(format string, args ...any) {
 
 // same records a difference between what was seen and what the rule says.
 func (r *room) same(what string, got, want any) bool {
-	g, w := fmt.Sprint(got), fmt.Sprint(want)
-	if g != w && g == "denied" {
+	return r.oneOf(what, fmt.Sprint(got), fmt.Sprint(want))
+}
+
+// oneOf is same for a rule that leaves several answers open.
+func (r *room) oneOf(what, got string, want ...string) bool {
+	if slices.Contains(want, got) {
+		return true
+	}
+	if got == "denied" {
 		r.bar("%s: this user may not", what)
 	}
-	if g != w {
-		r.fail("%s: expected %s, seen %s", what, quoted(w), quoted(g))
+	expected := make([]string, len(want))
+	for i, w := range want {
+		expected[i] = quoted(w)
 	}
-	return g == w
+	r.fail("%s: expected %s, seen %s", what, strings.Join(expected, " or "), quoted(got))
+	return false
 }
 
 // check records that something does not hold.
