@@ -12,15 +12,15 @@ import (
 )
 
 var groupWireCases = []Case{
-	{Number: "8.16", Name: "refusals about groups", check: checkGroupRefusals, persistent: true,
+	{Number: "8.16", Name: "refusals about groups", check: checkGroupRefusals, persistent: true, OtherPrograms: noGroups,
 		Rule: "A refusal about a group names its kind, the stream and the group, and for settings with which no group can work also why. A group of $all that is asked for as one of a stream is refused and not made."},
-	{Number: "8.17", Name: "groups of older clients", check: checkOlderGroup, persistent: true,
+	{Number: "8.17", Name: "groups of older clients", check: checkOlderGroup, persistent: true, OtherPrograms: noGroups,
 		Rule: "A group is also made and changed in the form of clients of before 21.10, and its events are given and answered by ids as text. The first message confirms with stream::group."},
-	{Number: "8.18", Name: "a group of what is hidden", check: checkHiddenGroup, persistent: true,
+	{Number: "8.18", Name: "a group of what is hidden", check: checkHiddenGroup, persistent: true, OtherPrograms: noGroups,
 		Rule: "A group leaves out what metadata and deletions hide of its stream."},
-	{Number: "8.19", Name: "what a group writes down", check: checkGroupStreams, persistent: true,
+	{Number: "8.19", Name: "what a group writes down", check: checkGroupStreams, persistent: true, OtherPrograms: noGroups,
 		Rule: "A group's checkpoints and parked events are streams of their own, which $all does not show for a group of $all, and which go with the group: made again, it starts from scratch."},
-	{Number: "8.20", Name: "changing a group of $all", check: checkChangedFilter, persistent: true,
+	{Number: "8.20", Name: "changing a group of $all", check: checkChangedFilter, persistent: true, OtherPrograms: noGroups,
 		Rule: "A group of $all that is changed keeps its filter."},
 }
 
