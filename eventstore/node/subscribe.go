@@ -39,7 +39,8 @@ func (r *readRequest) follow(pump func(limit uint64) (sent int, err error)) erro
 	}
 }
 
-// confirm must be the first message: the client waits for it.
+// confirm must be the first message, unless a refusal comes instead: the client
+// waits for it.
 func (r *readRequest) confirm() error {
 	return r.out.Send(&streams.ReadResp{Content: &streams.ReadResp_Confirmation{
 		Confirmation: &streams.ReadResp_SubscriptionConfirmation{SubscriptionId: uuid.NewString()},
@@ -58,10 +59,6 @@ func (r *readRequest) interrupted() error {
 
 // subscribeStream sends the events after a revision of a stream, for ever.
 func (r *readRequest) subscribeStream() error {
-	if err := r.confirm(); err != nil {
-		return err
-	}
-	defer r.metrics.subscribed()()
 	ctx := r.out.Context()
 	limit, _ := r.tail.get()
 	view, err := r.engine.read(limit)
@@ -76,6 +73,10 @@ func (r *readRequest) subscribeStream() error {
 	if h.tombstoned {
 		return failDeleted(ctx, r.stream)
 	}
+	if err := r.confirm(); err != nil {
+		return err
+	}
+	defer r.metrics.subscribed()()
 	cursor := streamCursor{stream: r.stream}
 	switch {
 	case r.end:
@@ -85,10 +86,7 @@ func (r *readRequest) subscribeStream() error {
 	}
 	// What the metadata hides is passed over in history only: what comes from
 	// now on is delivered whatever becomes of it later.
-	cursor.next = max(cursor.next, h.first())
-	if h.softDeleted() {
-		cursor.next = uint64(h.last + 1)
-	}
+	cursor.next = h.goOn(cursor.next)
 	history := uint64(h.last + 1)
 	return r.follow(func(limit uint64) (int, error) {
 		return r.pumpStream(&cursor, limit, func(rec *record) bool {

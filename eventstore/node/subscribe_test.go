@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -87,31 +88,68 @@ func TestSubscribeToStream(t *testing.T) {
 		{"an unknown stream from the end", "none2", esdb.End{}, "caught-up x"},
 		{"a truncated stream", "truncated", esdb.Start{}, "c caught-up x"},
 		{"a soft-deleted stream", "soft", esdb.Start{}, "caught-up x"},
-		{"a tombstoned stream", "hard", esdb.Start{}, "dropped: deleted"},
+		{"a soft-deleted stream from its last revision", "soft", esdb.Revision(2), "caught-up x"},
+		{"a soft-deleted stream from the end", "soft", esdb.End{}, "caught-up x"},
+		{"a stream truncated beyond its end", "beyond", esdb.Start{}, "caught-up x"},
+		{"a stream truncated beyond its end, after a revision", "beyond", esdb.Revision(1), "caught-up x"},
+		{"a stream truncated beyond its end, from the end", "beyond", esdb.End{}, "caught-up x"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := connect(t, openNode(t, Options{}))
-			for _, stream := range []string{"s", "truncated", "soft", "hard"} {
+			for _, stream := range []string{"s", "truncated", "soft", "beyond"} {
 				mustAppend(t, c, stream, "a", "b", "c")
 			}
 			setMetadata(t, c, "truncated", `{"$tb":2}`)
+			setMetadata(t, c, "beyond", `{"$tb":9}`)
 			prepare(t, c, "soft", "deleted")
-			prepare(t, c, "hard", "tombstoned")
 			sub := subscribeStream(t, c, tc.stream, tc.from)
-			history, live := strings.TrimSuffix(tc.want, " x"), strings.HasSuffix(tc.want, " x")
-			if !live {
-				if got := next(sub); got != tc.want {
-					t.Errorf("got %q, want %q", got, tc.want)
-				}
-				return
-			}
-			expect(t, sub, history)
+			expect(t, sub, strings.TrimSuffix(tc.want, " x"))
 			mustAppend(t, c, "bystander", "y")
 			mustAppend(t, c, tc.stream, "x")
 			expect(t, sub, "x")
 		})
+	}
+}
+
+// TestSubscriptionFromBeyondTheEndWaitsForItsRevision subscribes after a
+// revision that is still to come: the events up to it are passed over.
+func TestSubscriptionFromBeyondTheEndWaitsForItsRevision(t *testing.T) {
+	c := connect(t, openNode(t, Options{}))
+	for _, tc := range []struct{ stream, state string }{
+		{"kept", "two events"}, {"soft", "deleted"}, {"beyond", "two events"},
+	} {
+		t.Run(tc.stream, func(t *testing.T) {
+			prepare(t, c, tc.stream, tc.state)
+			if tc.stream == "beyond" {
+				setMetadata(t, c, tc.stream, `{"$tb":9}`)
+			}
+			sub := subscribeStream(t, c, tc.stream, esdb.Revision(3)) // the last one is 1
+			expect(t, sub, "caught-up")
+			mustAppend(t, c, tc.stream, "c", "d")
+			mustAppend(t, c, tc.stream, "e", "f")
+			expect(t, sub, "e f")
+		})
+	}
+}
+
+// TestTombstonedStreamRefusesSubscription sees that the refusal comes instead
+// of the confirmation, for the stream and for its metadata.
+func TestTombstonedStreamRefusesSubscription(t *testing.T) {
+	n := openNode(t, Options{})
+	s, c := stub(t, n), connect(t, n)
+	prepare(t, c, "s", "tombstoned")
+	end := func(o *streams.ReadReq_Options) {
+		o.GetStream().RevisionOption = &streams.ReadReq_Options_StreamOptions_End{End: &shared.Empty{}}
+	}
+	for _, stream := range []string{"s", "$$s"} {
+		for _, from := range []func(*streams.ReadReq_Options){fromRevision(0), fromRevision(7), end} {
+			all, st := rawReadStatus(t, s, readOptions(ofStream(stream), from, asSubscription))
+			if len(all) > 0 || st.Code() != codes.FailedPrecondition {
+				t.Errorf("subscribing to %s: got %v and %v, want only the refusal", stream, all, st)
+			}
+		}
 	}
 }
 
