@@ -332,6 +332,14 @@ var bad = []struct {
 			return one(m)
 		}
 	}}},
+	{"withholds live events below $tb", "7.13", fault{message: func(_ int, o *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp {
+		return func(m *streams.ReadResp) []*streams.ReadResp {
+			if e := m.GetEvent().GetEvent(); e != nil && subscribes(0, o) && e.GetStreamRevision() < 10 {
+				return nil
+			}
+			return one(m)
+		}
+	}}},
 	{"looks at no expression of a subscription", "6.7", fault{reading: func(o *streams.ReadReq_Options) {
 		if e := o.GetFilter().GetStreamIdentifier(); e.GetRegex() != "" && o.GetSubscription() != nil {
 			e.Regex, e.Prefix = "", []string{e.GetRegex()}

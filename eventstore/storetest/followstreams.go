@@ -62,6 +62,19 @@ func checkFollowTombstone(r *room) {
 	}
 }
 
+func checkTruncatedBeyond(r *room) {
+	s := r.stream("s")
+	r.put(s, "a", "b")
+	r.describe(s, `{"$tb":10}`)
+	f := r.follow(s, esdb.SubscribeToStreamOptions{From: esdb.Start{}})
+	defer f.close()
+	r.same("history", f.history(), "")
+	r.put(s, "c", "d")
+	r.put(s, "e")
+	r.same("live", f.take(3), "c d e")
+	r.same("reading", r.whole(s), "")
+}
+
 func checkFollowStream(r *room) {
 	r.checkSeam(inStream)
 	r.checkSlow(inStream)
