@@ -87,8 +87,17 @@ func (f features) GetSupportedMethods(ctx context.Context, in *shared.Empty) (*s
 	return out, err
 }
 
-// spoil puts a fault in front of a server and gives where to reach it.
+// spoil puts a fault in front of a server and gives where to reach it. Whatever
+// the fault, nothing may be asked of it that kills a server.
 func spoil(t *testing.T, address string, f fault) (connectionString string) {
+	t.Helper()
+	r := newRecorder()
+	t.Cleanup(func() { r.harmless(t) })
+	return spoilRecorded(t, address, f, r)
+}
+
+// spoilRecorded is spoil with a recorder of the caller's.
+func spoilRecorded(t *testing.T, address string, f fault, r *recorder) (connectionString string) {
 	t.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.MaxCallSendMsgSize(64<<20)))
@@ -99,7 +108,7 @@ func spoil(t *testing.T, address string, f fault) (connectionString string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(64<<20), grpc.StreamInterceptor(r.stream), grpc.UnaryInterceptor(r.unary))
 	streams.RegisterStreamsServer(s, &proxy{fault: f, good: streams.NewStreamsClient(conn), seen: map[string]bool{}, ended: make(chan struct{})})
 	serverfeatures.RegisterServerFeaturesServer(s, features{good: serverfeatures.NewServerFeaturesClient(conn), version: f.version, hidden: f.hidden})
 	if !f.broken {
