@@ -38,6 +38,8 @@ var followCases = []Case{
 		Rule: "A subscription to $all whose filter passes over 1,000 events first receives every event that fits, and only then hears that it is caught up."},
 	{Number: "7.13", Name: "a stream truncated beyond its end", check: checkTruncatedBeyond, OtherPrograms: onlyAll,
 		Rule: "A subscription to a stream whose $tb is greater than its last revision receives no history, and every event that is written afterwards."},
+	{Number: "7.14", Name: "following a tombstoned stream", check: checkFollowTombstoned, OtherPrograms: onlyAll,
+		Rule: "A subscription to a tombstoned stream, or to its metadata, is refused because the stream is deleted, before any confirmation."},
 	{Number: "7.15", Name: "following a stream", check: checkFollowStream, OtherPrograms: onlyAll,
 		Rule: "Rules 7.6, 7.7, 7.8 and 7.10 hold of a subscription to a stream too: from history into the present, read slowly, ended and resumed."},
 }

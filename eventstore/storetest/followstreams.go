@@ -75,6 +75,20 @@ func checkTruncatedBeyond(r *room) {
 	r.same("reading", r.whole(s), "")
 }
 
+func checkFollowTombstoned(r *room) {
+	s := r.stream("s")
+	r.put(s, "a")
+	_, err := r.client.TombstoneStream(r.ctx, s, esdb.TombstoneStreamOptions{})
+	r.must("tombstone", err)
+	for _, stream := range []string{s, "$$" + s} {
+		o := reading(stream)
+		o.CountOption = subscribing
+		messages, err := r.rawRead(o)
+		r.same("subscribing to "+stream, codeOf(err), "deleted")
+		r.same("messages of "+stream, len(messages), 0)
+	}
+}
+
 func checkFollowStream(r *room) {
 	r.checkSeam(inStream)
 	r.checkSlow(inStream)
