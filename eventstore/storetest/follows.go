@@ -35,7 +35,7 @@ var followCases = []Case{
 	{Number: "7.11", Name: "the same for everybody", check: checkSameForAll,
 		Rule: "All who follow $all get the same events in the same order."},
 	{Number: "7.12", Name: "events of others first", check: checkForeignFirst,
-		Rule: "A subscription to $all whose filter passes over 1,000 events first receives every event that fits, and only then hears that it is caught up."},
+		Rule: "A subscription to $all whose filter first passes over 1,000 events receives every event that fits. The message that it is caught up comes after them."},
 	{Number: "7.13", Name: "a stream truncated beyond its end", check: checkTruncatedBeyond, OtherPrograms: onlyAll,
 		Rule: "A subscription to a stream whose $tb is greater than its last revision receives no history, and every event that is written afterwards."},
 	{Number: "7.14", Name: "following a tombstoned stream", check: checkFollowTombstoned, OtherPrograms: onlyAll,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -283,6 +284,22 @@ func TestBatchesAreNotOffered(t *testing.T) {
 	}
 	if tried != 3 {
 		t.Errorf("%d rules are about BatchAppend", tried)
+	}
+}
+
+// A server that lacks a feature of a rule that the ledger needs fails it.
+func TestMissingFeatureFailsRulesOfTheLedger(t *testing.T) {
+	s := connect(t, spoil(t, openNode(t).Addr(), fault{refuse: func(context.Context, *streams.ReadReq_Options) error {
+		return status.Error(codes.Unimplemented, "no reads")
+	}}))
+	for _, c := range storetest.Cases() {
+		want, asked := map[string]storetest.Outcome{"6.1": storetest.Failed, "6.5": storetest.NotOffered}[c.Number]
+		if !asked {
+			continue
+		}
+		if r := c.Run(t.Context(), s, storetest.Options{}); r.Outcome != want {
+			t.Errorf("%s %s: %s: %v", c.Number, c.Name, r.Outcome, r.Because)
+		}
 	}
 }
 
