@@ -190,7 +190,7 @@ func (r *reader) head(stream string) (head, error) {
 		h.tombstoned = ok && original.revision == tombstoneRevision
 		return h, err
 	}
-	meta, ok, err := r.last(metastreamOf(stream))
+	meta, ok, err := r.newest(metastreamOf(stream))
 	if err != nil || !ok {
 		return h, err
 	}
