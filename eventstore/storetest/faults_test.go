@@ -346,6 +346,11 @@ var bad = []struct {
 			e.Regex, e.Prefix = "", []string{e.GetRegex()}
 		}
 	}}},
+	{"gives a checkpoint for each event", "7.9", fault{reading: func(o *streams.ReadReq_Options) {
+		if f := o.GetFilter(); f != nil && subscribes(0, o) {
+			f.Window, f.CheckpointIntervalMultiplier = &streams.ReadReq_Options_FilterOptions_Max{Max: 1}, 1
+		}
+	}}},
 	{"gives some other events than others", "7.11", fault{message: nth(20, func(call int, _ *streams.ReadReq_Options) bool { return call%2 == 0 }, none)}},
 }
 

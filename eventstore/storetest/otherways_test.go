@@ -59,6 +59,7 @@ var otherWays = []struct {
 			}
 		})
 	}},
+	{"counts events for a checkpoint that $all does not show", "7.9", hidesEventsOnce},
 	{"counts parked events on from the group before", "8.19", countsParkedOn},
 	{"drops a checkpoint while another is written", "8.19", dropsCheckpoints},
 }
@@ -151,6 +152,28 @@ func namesCheckpointsEarly() fault {
 			inform: func(i *persistent.SubscriptionInfo) { i.LastCheckpointedEventPosition = "1" },
 		},
 	}
+}
+
+// hidesEventsOnce leaves most events out of one of the reads of $all that count
+// those between two checkpoints.
+func hidesEventsOnce() fault {
+	var mu sync.Mutex
+	reads := 0
+	return fault{message: func(_ int, o *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp {
+		mu.Lock()
+		defer mu.Unlock()
+		hides, seen := false, 0
+		if readsAll(streams.ReadReq_Options_Forwards)(0, o) && o.GetCount() == 100 {
+			reads++
+			hides = reads == 2
+		}
+		return func(m *streams.ReadResp) []*streams.ReadResp {
+			if seen++; hides && seen > 3 {
+				return nil
+			}
+			return one(m)
+		}
+	}}
 }
 
 // countsParkedOn says one more parked for each time that the group was made.
