@@ -110,7 +110,7 @@ func checkOn(t *testing.T, dir, connection string) {
 	check := func(user string) []string {
 		return []string{"node", "check", "--eventstore", connection, "--eventstore-credentials-file", filepath.Join(dir, user+".credentials")}
 	}
-	contains(t, permitledger(t, check("admin")...), " hold on this server", "; 0 do not, 0 are about what it does not offer")
+	contains(t, permitledger(t, check("admin")...), " and 0 do not.", " 0 differ, 0 are about what the server does not offer, and 0 are forbidden")
 	contains(t, refused(t, append(check("ledger"), "--only", "^1.1 ")...), "check as an admin", "nothing was written")
 	contains(t, refused(t, append(check("nobody"), "--only", "^1.1 ")...), "credentials file", "nobody.credentials")
 }
