@@ -16,7 +16,8 @@
 // last append has an unknown outcome, and one that a source has outgrown are the
 // same case, and every run begins with checking what the ones before have done.
 //
-// Begin reading at Copy, then copier.run. Nothing here locks anything: who
+// Begin reading at Copy, then copier.run; several.go has the appends under way.
+// Nothing here locks anything: who
 // copies stops the writers of both sides, and is told when they did not.
 package transfer
 
@@ -39,6 +40,10 @@ var (
 	// ErrTombstone is returned for a stream of the ledger that was tombstoned.
 	// The tombstone counts as an event of the ledger, and its id is the server's.
 	ErrTombstone = errors.New("a stream of the ledger was tombstoned, which a copy cannot repeat under the same event id")
+	// ErrOrder is returned when the target has got events in another order than
+	// the source: of several appends under way it has written a later one without
+	// one before it. No later append mends that.
+	ErrOrder = errors.New("the target has got events in another order than the source; begin again with an empty event store")
 	// ErrDisturbed is returned when somebody else writes to the target.
 	ErrDisturbed = errors.New("somebody else writes to the target")
 )
@@ -116,6 +121,9 @@ func Copy(ctx context.Context, from, to *eventstore.Store, o Options) (Report, e
 	}
 	c.source = pull(c.eventsOf(ctx, c.from, 0, c.until))
 	defer c.source.stop()
+	c.several.pipeline = c.to.Pipeline()
+	c.several.singly = 1 // a refusal of the first batch, as for a missing right, leaves nothing behind it
+	defer c.endPipeline()
 	if err := c.run(ctx); err != nil {
 		return Report{}, err
 	}
