@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
@@ -42,7 +44,8 @@ type batches struct {
 	front *front
 }
 
-// newFront answers each BatchAppend call with serve. Its result ends the call.
+// newFront answers each BatchAppend call with serve, whose result ends the
+// call. Nil passes them on, too.
 func newFront(t *testing.T, node string, serve func(batches) error) *front {
 	t.Helper()
 	conn, err := grpc.NewClient(node, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -55,11 +58,14 @@ func newFront(t *testing.T, node string, serve func(batches) error) *front {
 	}
 	f := &front{t: t, addr: l.Addr().String(), node: conn}
 	g := grpc.NewServer(grpc.UnknownServiceHandler(f.passOn), grpc.ForceServerCodecV2(rawCodec{encoding.GetCodecV2("proto")}),
-		grpc.MaxRecvMsgSize(16<<20), grpc.WaitForHandlers(true))
-	g.RegisterService(&grpc.ServiceDesc{ServiceName: "event_store.client.streams.Streams", Streams: []grpc.StreamDesc{{
-		StreamName: "BatchAppend", ServerStreams: true, ClientStreams: true,
-		Handler: func(_ any, wire grpc.ServerStream) error { return f.batchAppend(wire, serve) },
-	}}}, nil)
+		grpc.MaxRecvMsgSize(16<<20), grpc.WaitForHandlers(true),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
+	if serve != nil {
+		g.RegisterService(&grpc.ServiceDesc{ServiceName: "event_store.client.streams.Streams", Streams: []grpc.StreamDesc{{
+			StreamName: "BatchAppend", ServerStreams: true, ClientStreams: true,
+			Handler: func(_ any, wire grpc.ServerStream) error { return f.batchAppend(wire, serve) },
+		}}}, nil)
+	}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = g.Serve(l) })
 	t.Cleanup(func() {

@@ -62,7 +62,8 @@ type batchOutcome struct {
 // before it has failed, or the call has ended, it fails: Answer then returns
 // the outcome of each batch that was sent before. Whether the server has
 // written the batch of a failed Send is unknown. The caller bounds how many
-// batches are under way.
+// batches are under way. The call ends with the context of the Send that opened
+// it.
 func (p *Pipeline) Send(ctx context.Context, batch []Recorded) error {
 	if len(batch) == 0 {
 		return errEmptyBatch

@@ -94,12 +94,13 @@ type Proxy struct {
 	addr    string
 	running sync.WaitGroup
 
-	mu     sync.Mutex
-	target string         // guarded by mu
-	away   bool           // guarded by mu; connections are closed as soon as they come
-	links  map[*link]bool // guarded by mu
-	armed  []*Armed       // guarded by mu
-	seen   map[Kind]int   // guarded by mu
+	mu      sync.Mutex
+	target  string         // guarded by mu
+	latency time.Duration  // guarded by mu; of later connections, in each direction
+	away    bool           // guarded by mu; connections are closed as soon as they come
+	links   map[*link]bool // guarded by mu
+	armed   []*Armed       // guarded by mu
+	seen    map[Kind]int   // guarded by mu
 }
 
 // New listens on a port of its own and passes on to target, until the test
@@ -136,6 +137,15 @@ func (p *Proxy) Retarget(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
+}
+
+// Latency has every frame of later connections arrive so much later, in either
+// direction, as over a long line: one frame does not hold up the next. What is
+// on its way when the connection ends is lost.
+func (p *Proxy) Latency(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.latency = d
 }
 
 // Arm has a fault wait for its call. Several may wait; each strikes once.
@@ -223,7 +233,7 @@ func (p *Proxy) carry(c net.Conn) {
 	client := c.(*net.TCPConn)
 	defer client.Close()
 	p.mu.Lock()
-	target := p.target
+	target, latency := p.target, p.latency
 	p.mu.Unlock()
 	s, err := net.Dial("tcp", target)
 	if err != nil {
@@ -231,7 +241,7 @@ func (p *Proxy) carry(c net.Conn) {
 	}
 	server := s.(*net.TCPConn)
 	defer server.Close()
-	l := newLink(p, client, server)
+	l := newLink(p, client, server, latency)
 	p.mu.Lock()
 	refused := p.away
 	p.links[l] = !refused

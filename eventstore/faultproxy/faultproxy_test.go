@@ -147,6 +147,24 @@ func TestHarms(t *testing.T) {
 	}
 }
 
+// Latency delays every frame, and none holds up the next one.
+func TestLatencyDelaysEveryFrame(t *testing.T) {
+	const latency = 20 * time.Millisecond
+	p := faultproxy.New(t, start(t).Addr())
+	p.Latency(latency)
+	c := connect(t, p.Addr(), "esdb")
+	if err := write(t.Context(), c, "s"); err != nil { // it makes the connection
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if err := write(t.Context(), c, "s"); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begun); took < 2*latency {
+		t.Errorf("an append there and back took %v", took)
+	}
+}
+
 // holds tells whether a stream has events; if it should, they are waited for.
 func holds(t *testing.T, c *esdb.Client, stream string, should bool) bool {
 	t.Helper()

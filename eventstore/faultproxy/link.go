@@ -29,9 +29,20 @@ type link struct {
 type direction struct {
 	from, to *net.TCPConn
 	lost     atomic.Bool // what comes is swallowed
+	latency  time.Duration
+	onTheWay chan parcel // nil where the latency is 0
 }
 
-// call is one call as far as it has been seen.
+// parcel is bytes on their way, and when they arrive.
+type parcel struct {
+	bytes []byte
+	due   time.Time
+}
+
+// mostParcels bounds what is on its way in one direction.
+const mostParcels = 4096
+
+// call is one call as latency as it has been seen.
 type call struct {
 	path     string
 	began    bool // its first message was seen
@@ -39,9 +50,13 @@ type call struct {
 	fault    *Armed
 }
 
-func newLink(p *Proxy, client, server *net.TCPConn) *link {
-	return &link{proxy: p, over: make(chan struct{}), calls: map[uint32]*call{},
-		requests: &direction{from: client, to: server}, answers: &direction{from: server, to: client}}
+func newLink(p *Proxy, client, server *net.TCPConn, latency time.Duration) *link {
+	l := &link{proxy: p, over: make(chan struct{}), calls: map[uint32]*call{},
+		requests: &direction{from: client, to: server, latency: latency}, answers: &direction{from: server, to: client, latency: latency}}
+	if latency > 0 {
+		l.requests.onTheWay, l.answers.onTheWay = make(chan parcel, mostParcels), make(chan parcel, mostParcels)
+	}
+	return l
 }
 
 func (l *link) carry() {
@@ -55,8 +70,13 @@ func (l *link) carry() {
 		l.pour(l.requests, l.request)
 	})
 	both.Go(func() { l.pour(l.answers, l.answer) })
+	var lines sync.WaitGroup
+	for _, d := range []*direction{l.requests, l.answers} {
+		lines.Go(func() { l.deliver(d) })
+	}
 	both.Wait()
 	l.close()
+	lines.Wait()
 	for _, c := range l.calls {
 		l.spare(c)
 	}
@@ -102,19 +122,44 @@ func (l *link) pass(d *direction, raw []byte, look func(http2.Frame) (Point, *Ar
 	if fault != nil {
 		close(fault.struck) // the call may be over before its harm is done
 	}
-	d.write(raw[:before])
+	l.write(d, raw[:before])
 	if fault != nil {
 		l.do(fault.Harm)
 		if fault.Harm == Delay {
 			l.wait(fault.For)
 		}
 	}
-	d.write(raw[before:])
+	l.write(d, raw[before:])
 }
 
-func (d *direction) write(b []byte) {
-	if len(b) > 0 && !d.lost.Load() {
+// write passes bytes on, or sends them on their way.
+func (l *link) write(d *direction, b []byte) {
+	switch {
+	case len(b) == 0 || d.lost.Load():
+	case d.onTheWay == nil:
 		_, _ = d.to.Write(b) // an end that has gone is noticed by whoever reads from it
+	default:
+		select {
+		case d.onTheWay <- parcel{bytes.Clone(b), time.Now().Add(d.latency)}:
+		case <-l.over:
+		}
+	}
+}
+
+// deliver passes on what is on its way, when it is due.
+func (l *link) deliver(d *direction) {
+	for {
+		select {
+		case p := <-d.onTheWay:
+			if wait := time.Until(p.due); wait > 0 {
+				l.wait(wait)
+			}
+			if !d.lost.Load() {
+				_, _ = d.to.Write(p.bytes)
+			}
+		case <-l.over:
+			return
+		}
 	}
 }
 

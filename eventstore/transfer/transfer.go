@@ -17,8 +17,8 @@
 // same case, and every run begins with checking what the ones before have done.
 //
 // Begin reading at Copy, then copier.run; several.go has the appends under way.
-// Nothing here locks anything: who
-// copies stops the writers of both sides, and is told when they did not.
+// Nothing here locks anything: who copies stops the writers of both sides, and
+// is told when they did not.
 package transfer
 
 import (
@@ -40,6 +40,9 @@ var (
 	// ErrTombstone is returned for a stream of the ledger that was tombstoned.
 	// The tombstone counts as an event of the ledger, and its id is the server's.
 	ErrTombstone = errors.New("a stream of the ledger was tombstoned, which a copy cannot repeat under the same event id")
+	// ErrBeyond is returned for a source that has events at revisions beyond
+	// 2^63-1. No server accepts them.
+	ErrBeyond = errors.New("the source has events at revisions beyond 2^63-1, which an earlier version of the node wrote by mistake")
 	// ErrOrder is returned when the target has got events in another order than
 	// the source: of several appends under way it has written a later one without
 	// one before it. No later append mends that.
@@ -119,7 +122,7 @@ func Copy(ctx context.Context, from, to *eventstore.Store, o Options) (Report, e
 	if c.until, err = c.from.Head(ctx); err != nil {
 		return Report{}, fmt.Errorf("find the end of the source: %w", err)
 	}
-	c.source = pull(c.eventsOf(ctx, c.from, 0, c.until))
+	c.source = pull(c.ofSource(ctx))
 	defer c.source.stop()
 	c.several.pipeline = c.to.Pipeline()
 	c.several.singly = 1 // a refusal of the first batch, as for a missing right, leaves nothing behind it

@@ -2,6 +2,8 @@ package transfer
 
 import (
 	"errors"
+	"iter"
+	"math"
 	"strings"
 	"testing"
 
@@ -33,13 +35,7 @@ func TestASourceThatWasScavenged(t *testing.T) {
 		"revision 5, and 2 would be next": {told("permit-1", 5)},
 	} {
 		all := append(beginning[:2:2], events...)
-		c := &copier{to: to.Verbatim(), source: pull(func(yield func(eventstore.Recorded, error) bool) {
-			for _, r := range all {
-				if !yield(r, nil) {
-					return
-				}
-			}
-		})}
+		c := &copier{to: to.Verbatim(), source: pull(made(all...))}
 		err := c.run(t.Context())
 		c.source.stop()
 		if !errors.Is(err, ErrGap) || !strings.Contains(err.Error(), name) {
@@ -57,6 +53,116 @@ func TestWhatIsCopied(t *testing.T) {
 	} {
 		if c.copies(stream) != want {
 			t.Errorf("%s: %t", stream, !want)
+		}
+	}
+}
+
+// made yields events that no node would write any more.
+func made(events ...eventstore.Recorded) iter.Seq2[eventstore.Recorded, error] {
+	return func(yield func(eventstore.Recorded, error) bool) {
+		for _, r := range events {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A source with revisions beyond 2^63-1 is named, and refused before the event
+// that would make a server write metadata to a tombstoned stream.
+func TestCopyRefusesRevisionsBeyondTheLast(t *testing.T) {
+	const last = uint64(math.MaxInt64)
+	event := func(stream string, revision uint64, name string) eventstore.Recorded {
+		return eventstore.Recorded{Stream: stream, Revision: revision, Type: name, Position: 1}
+	}
+	begins, tombstone := event("other", 0, "Told"), event("$$other", last, typeTombstone)
+	revived, beyond := event("other", 1, "Told"), event("$$other", last+1, typeMetadata)
+	for name, c := range map[string]struct {
+		log  []eventstore.Recorded
+		want int // events that come
+		err  string
+	}{
+		"a tombstone alone":            {[]eventstore.Recorded{begins, tombstone, revived}, 3, ""},
+		"a revision beyond":            {[]eventstore.Recorded{begins, tombstone, revived, beyond}, 1, "1 of them, in $$other"},
+		"several":                      {[]eventstore.Recorded{begins, tombstone, revived, beyond, event("$$b", last+1, typeMetadata), beyond}, 1, "3 of them, in $$other, $$b"},
+		"a revision without tombstone": {[]eventstore.Recorded{begins, beyond}, 1, "1 of them, in $$other"},
+	} {
+		came, said := 0, ""
+		rest := func(after eventstore.Recorded) iter.Seq2[eventstore.Recorded, error] {
+			for i, r := range c.log {
+				if r.Stream == after.Stream && r.Revision == after.Revision {
+					return made(c.log[i+1:]...)
+				}
+			}
+			return made()
+		}
+		for _, err := range checked(made(c.log...), rest) {
+			if err != nil {
+				said = err.Error()
+				if !errors.Is(err, ErrBeyond) {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
+			}
+			came++
+		}
+		if came != c.want || (c.err == "") != (said == "") || !strings.Contains(said, c.err) {
+			t.Errorf("%s: %d events, %q", name, came, said)
+		}
+	}
+}
+
+// At most 64 appends and 4 MiB are under way, and whatever a server may refuse
+// or has an effect on another stream is sent by itself.
+func TestSeveralAtOnceBounds(t *testing.T) {
+	s := &severalAtOnce{pipeline: eventstore.Verbatim{}.Pipeline()}
+	of := func(bytes int) []eventstore.Recorded {
+		return []eventstore.Recorded{{Stream: "permit-1", Data: make([]byte, bytes)}}
+	}
+	for range 64 {
+		if s.full(of(1)) {
+			t.Fatalf("full with %d", len(s.sent))
+		}
+		s.add(of(1))
+	}
+	if !s.full(of(1)) {
+		t.Error("a 65th is sent")
+	}
+	if got := len(s.forget()); got != 64 || s.bytes != 0 || s.full(of(5<<20)) {
+		t.Errorf("%d events of %d bytes were left", got, s.bytes)
+	}
+	for range 4 {
+		s.add(of(1 << 20))
+	}
+	if s.full(of(0)) || !s.full(of(1)) {
+		t.Error("the bound is not 4 MiB")
+	}
+	tombstone := of(0)
+	tombstone[0].Type, tombstone[0].Revision = typeTombstone, math.MaxInt64
+	for name, c := range map[string]struct {
+		batch []eventstore.Recorded
+		want  bool
+	}{
+		"an event":         {of(1), false},
+		"a large one":      {of(1<<20 + 1), true},
+		"metadata":         {[]eventstore.Recorded{{Stream: "$$permit-1"}}, true},
+		"a tombstone":      {tombstone, true},
+		"a very long name": {[]eventstore.Recorded{{Stream: strings.Repeat("x", 1025)}}, true},
+	} {
+		if s.excludes(c.batch) != c.want {
+			t.Errorf("%s: %t", name, !c.want)
+		}
+	}
+}
+
+// A log that cannot be read has no end: what was read before is not all of it.
+func TestSideKeepsItsError(t *testing.T) {
+	broken := errors.New("broken")
+	s := pull(func(yield func(eventstore.Recorded, error) bool) { yield(eventstore.Recorded{}, broken) })
+	defer s.stop()
+	for range 2 {
+		if _, err := s.peek(); !errors.Is(err, broken) {
+			t.Errorf("got %v", err)
 		}
 	}
 }
