@@ -37,29 +37,30 @@ func (s *Store) Append(ctx context.Context, stream string, expected Expected, ba
 	if err := checkBatch(stream, batch); err != nil {
 		return Appended{}, err
 	}
-	return s.append(ctx, stream, expected, clientEvents(batch), s.cfg.Wait)
+	return s.append(ctx, stream, expected, clientEvents(batch), s.guards, s.cfg.Wait)
 }
 
 // append does it for events of the client, which are made once: what is sent
 // again is what was sent before. within is for acquire, until something was
-// sent, whose outcome has to be found out.
-func (s *Store) append(ctx context.Context, stream string, expected Expected, events []esdb.EventData, within time.Duration) (Appended, error) {
+// sent, whose outcome has to be found out. A refusal by a guard ends it.
+func (s *Store) append(ctx context.Context, stream string, expected Expected, events []esdb.EventData, guards []Guard, within time.Duration) (Appended, error) {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: clientRevision(expected), Deadline: &s.cfg.TryTimeout}
 
 	var last error
 	done, err := backoff.Retry(ctx, func() (Appended, error) {
 		var result *esdb.WriteResult
-		result, last = call(ctx, s.conn, within, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
+		result, last = guardedCall(ctx, s.conn, guards, within, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
 			return c.AppendToStream(ctx, stream, options, events...)
 		})
 		if last == nil && result.CommitPosition == 0 {
 			last = errNoPosition
 		}
 		away := errors.Is(last, errNotConnected)
+		_, guarded := errors.AsType[*guardError](last)
 		switch {
 		case last == nil:
 			return Appended{Revision: result.NextExpectedVersion, Position: Position(result.CommitPosition)}, nil
-		case definite(last), away && within != forEver:
+		case definite(last), guarded, away && within != forEver:
 			return Appended{}, backoff.Permanent(last)
 		case !away && !errors.Is(last, errSessionEnded):
 			within = forEver
@@ -80,6 +81,9 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 	}
 	if errors.Is(last, ErrClosed) {
 		return Appended{}, ErrClosed
+	}
+	if refused, ok := errors.AsType[*guardError](last); ok {
+		return Appended{}, fmt.Errorf("append: %w: %w", ErrUnavailable, refused)
 	}
 	if damaged := s.damaged(last); damaged != nil {
 		return Appended{}, fmt.Errorf("append refused: %w", damaged)

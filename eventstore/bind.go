@@ -19,6 +19,22 @@ var vaultBinding = Aggregate[string, ledger.Event]{
 	},
 }
 
+// CheckVault reads which vault the log names, and writes nothing. A log that
+// names none is no error: bound is false then. A *ForeignVaultError says that
+// this log and this vault do not belong together.
+func CheckVault(ctx context.Context, l *Ledger, vaultID string) (bound bool, err error) {
+	loaded, err := Load(ctx, l, ledger.VaultStream, vaultBinding)
+	switch {
+	case err != nil:
+		return false, err
+	case loaded.State == "":
+		return false, nil
+	case loaded.State != vaultID:
+		return false, &ForeignVaultError{Log: loaded.State, Here: vaultID}
+	}
+	return true, nil
+}
+
 // BindVault ties the log to the vault whose keys seal its personal parts, at
 // the first start, and from then on only checks it. A *ForeignVaultError says
 // that this log and this vault do not go together: after a wrong restore, or

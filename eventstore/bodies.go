@@ -146,6 +146,8 @@ func decodeBody[T domain.Event](s stored) (domain.Event, error) {
 	switch {
 	case ok && s.erased:
 		p.PersonalPart().Erase()
+	case ok && s.lost:
+		p.PersonalPart().Lose()
 	case ok && s.personal != nil:
 		if err := strict(s.personal, p.PersonalPart().Content()); err != nil {
 			return nil, fmt.Errorf("personal part: %w", err)

@@ -21,8 +21,9 @@ type Keys interface {
 	// destroyed.
 	Seal(person domain.AccountID, plaintext, aad []byte) (keyID string, sealed []byte, err error)
 	// Open decrypts what Seal made under keyID. erased says that the key was
-	// destroyed, for ever. A key that was never here, or bytes that do not
-	// open under a living key, are an error.
+	// destroyed, for ever. An error that matches domain.ErrKeyLost says that the
+	// key is known to be lost; a key that was never here, or bytes that do not
+	// open under a living key, are other errors.
 	Open(keyID string, sealed, aad []byte) (plaintext []byte, erased bool, err error)
 	// Erasures counts the keys that were destroyed here so far. Who keeps what
 	// was opened lets go of it when the count has become another one.
@@ -156,28 +157,55 @@ func (c *Codec) Decode(r Recorded) (Event, error) {
 // stored is a body after its personal part was taken out and opened.
 type stored struct {
 	clear    []byte
-	personal []byte // nil: there is none, or it was erased
+	personal []byte // nil: there is none, or it cannot be opened
 	erased   bool
+	lost     bool
 }
 
 func (c *Codec) unseal(r Recorded) (stored, error) {
-	clear, member, err := cutMember(r.Data, personalMember)
-	if err != nil || member == nil {
+	clear, part, err := cutPersonal(r.Data)
+	if err != nil || part == nil {
 		return stored{clear: clear}, err
-	}
-	var part sealedPart
-	if err := strict(member, &part); err != nil {
-		return stored{}, err
 	}
 	sealed, err := base64.RawURLEncoding.DecodeString(part.Sealed)
 	if err != nil {
 		return stored{}, err
 	}
 	plain, erased, err := c.keys.Open(part.Key, sealed, associatedData(r.Stream, r.ID))
+	if errors.Is(err, domain.ErrKeyLost) {
+		return stored{clear: clear, lost: true}, nil
+	}
 	if err != nil {
 		return stored{}, fmt.Errorf("personal part: %w", err)
 	}
 	return stored{clear: clear, personal: plain, erased: erased}, nil
+}
+
+// cutPersonal takes the sealed part out of a stored body; nil when there is none.
+func cutPersonal(data []byte) (clear []byte, part *sealedPart, err error) {
+	clear, member, err := cutMember(data, personalMember)
+	if err != nil || member == nil {
+		return clear, nil, err
+	}
+	part = new(sealedPart)
+	if err := strict(member, part); err != nil {
+		return nil, nil, err
+	}
+	return clear, part, nil
+}
+
+// PersonalKey reads the id of the key that seals the personal part of a stored
+// event, and opens nothing. It is empty for an event without such a part, and
+// for one that cannot be read.
+func PersonalKey(r Recorded) string {
+	if k, ok := kindOf(r.Type); !ok || !k.personal {
+		return ""
+	}
+	_, part, err := cutPersonal(r.Data)
+	if err != nil || part == nil {
+		return ""
+	}
+	return part.Key
 }
 
 // associatedData binds a sealed part to the event it belongs to.

@@ -94,6 +94,10 @@ func (c *connector) dial(done chan struct{}) {
 	if !c.connected {
 		level = slog.LevelDebug // whoever asks one question wants its answer and nothing else
 	}
+	c.made++
+	s.id = c.made
+	close(c.renewed)
+	c.renewed = make(chan struct{})
 	c.current, c.since, c.reason, c.connected = s, time.Now(), "", true
 	c.logger.Log(context.Background(), level, "event store connected", "after", away)
 }

@@ -51,6 +51,7 @@ func (e *panicError) Error() string { return fmt.Sprintf("the client panicked: %
 
 // session is one client and the calls that use it.
 type session struct {
+	id     SessionID
 	client *esdb.Client
 	// ended is closed some time after the session was retired, for streams
 	// that would otherwise stay on it for ever.
@@ -130,11 +131,13 @@ type connector struct {
 	reason    string        // why there is none: the last complaint
 	connected bool          // there was a session before
 	leader    string        // who leads, as a node has said that does not; to be tried once
+	made      SessionID     // of the newest session
+	renewed   chan struct{} // closed and replaced when a session is made
 }
 
 func newConnector(conf *esdb.Configuration, grace time.Duration, logger *slog.Logger) *connector {
 	closed := make(chan struct{})
-	return &connector{conf: *conf, grace: grace, logger: logger, closed: closed, calls: newWorkers(closed)}
+	return &connector{conf: *conf, grace: grace, logger: logger, closed: closed, calls: newWorkers(closed), renewed: make(chan struct{})}
 }
 
 // heard receives the client's own log lines. The last complaint becomes the
@@ -342,6 +345,12 @@ func (c *connector) run(ctx context.Context, s *session, f func(context.Context)
 // silence; when the caller's own context ends it is not. For within, see
 // acquire.
 func call[T any](ctx context.Context, c *connector, within, timeout time.Duration, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
+	return guardedCall(ctx, c, nil, within, timeout, f)
+}
+
+// guardedCall is call, and asks the guards once it has its session. With an
+// error of a guard, which is a *guardError, nothing was sent.
+func guardedCall[T any](ctx context.Context, c *connector, guards []Guard, within, timeout time.Duration, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -352,6 +361,12 @@ func call[T any](ctx context.Context, c *connector, within, timeout time.Duratio
 	enough()
 	if err != nil {
 		return none, err
+	}
+	for _, guard := range guards {
+		if err := guard(ctx, s.id); err != nil {
+			c.release(s, nil)
+			return none, &guardError{err}
+		}
 	}
 	try, cancel := context.WithTimeout(ctx, timeout) // all of it, however long it waited
 	defer cancel()

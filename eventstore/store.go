@@ -50,6 +50,7 @@ type Store struct {
 	logger  *slog.Logger
 	metrics *metrics
 	damage  atomic.Pointer[damage] // the first that was met
+	guards  []Guard                // of appends to the ledger's streams
 }
 
 // Connect prepares a store. It does not wait for the server: the first call

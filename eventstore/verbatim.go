@@ -46,7 +46,7 @@ func (v Verbatim) Append(ctx context.Context, batch []Recorded) (Appended, error
 			events[i].ContentType = esdb.ContentTypeJson
 		}
 	}
-	return v.s.append(ctx, batch[0].Stream, After(int64(batch[0].Revision)-1), events, forEver)
+	return v.s.append(ctx, batch[0].Stream, After(int64(batch[0].Revision)-1), events, nil, forEver)
 }
 
 // Delete hides the events of a stream, as EventStoreDB deletes softly. It is

@@ -252,9 +252,12 @@ func stateWords(cs desk.Case) string {
 	if last := p.LastDay(); !last.IsZero() {
 		parts = append(parts, fmt.Sprintf("%s to %s", p.FirstDay(), last))
 	}
-	if p.Erased {
+	switch {
+	case p.Lost:
+		parts = append(parts, "personal data lost: the vault lacks the key")
+	case p.Erased:
 		parts = append(parts, "personal data erased")
-	} else {
+	default:
 		parts = append(parts, fmt.Sprintf("vehicle %s at %s", p.Vehicle.Mark, addressWords(p.Property)))
 	}
 	if cs.Payment != nil {

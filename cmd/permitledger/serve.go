@@ -34,6 +34,8 @@ type serveFlags struct {
 	StoreWait   time.Duration `name:"eventstore-wait" help:"How long to wait for --eventstore at the start." default:"30s"`
 	Credentials string        `name:"eventstore-credentials-file" help:"File with one line user:password for --eventstore, readable by its owner only, so that they need not stand in the connection string." type:"path"`
 
+	AcceptLostKeys int `name:"accept-lost-keys" placeholder:"N" help:"Start although the keep folder lacks N keys and documents that the log uses, N as the refusal names it. They are noted as lost; the data of these persons stays unreadable."`
+
 	NodeAccess nodeAccess `embed:"" prefix:"node-"`
 }
 
@@ -88,7 +90,7 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 		return service.Config{}, err
 	}
 	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, StoreWait: c.StoreWait, Node: c.node(p),
-		Council: councilFolder(c.Council), DemoClock: c.DemoClock, Logger: p.logger}
+		Council: councilFolder(c.Council), AcceptLostKeys: c.AcceptLostKeys, DemoClock: c.DemoClock, Logger: p.logger}
 	if c.Tokens == "" {
 		cfg.MakeTokens = func() (api.Tokens, error) { return c.adminToken(p) }
 		return cfg, nil

@@ -35,7 +35,9 @@ type State struct {
 
 	// KeyGone says that some of it could not be read because the person's key
 	// is destroyed; Erased that this is recorded. A crash may lie in between.
+	// KeyLost says that the vault lacks the key, though nobody destroyed it.
 	KeyGone bool `json:"keyGone,omitempty"`
+	KeyLost bool `json:"keyLost,omitempty"`
 	Erased  bool `json:"erased,omitempty"`
 
 	Documents map[string]Document `json:"documents,omitempty"` // by SHA-256
@@ -65,19 +67,19 @@ func Evolve(s State, e Event, m domain.Meta) State {
 		p := e.Personal.Value
 		s.Opened, s.OpenedAt = true, m.At
 		s.Name, s.Email, s.Phone, s.Subject = p.Name, p.Email, p.Phone, p.Subject
-		s.KeyGone = s.KeyGone || e.Personal.Erased
+		s = s.opened(&e.Personal)
 	case AccountInvited:
 		s.Invitation = &Invitation{TokenHash: e.TokenHash, ExpiresAt: e.ExpiresAt}
 	case AccountClaimed:
 		s.Subject, s.Invitation = e.Personal.Value.Subject, nil
-		s.KeyGone = s.KeyGone || e.Personal.Erased
+		s = s.opened(&e.Personal)
 	case AccountDetailsChanged:
 		p := e.Personal.Value
 		if p.Email != s.Email {
 			s.Invitation = nil // it went to an address that is no longer this person's
 		}
 		s.Name, s.Email, s.Phone = p.Name, p.Email, p.Phone
-		s.KeyGone = s.KeyGone || e.Personal.Erased
+		s = s.opened(&e.Personal)
 	case DocumentUploaded:
 		d := Document{Bytes: e.Bytes, MediaType: e.MediaType, CountedAt: m.At, UploadedAt: m.At}
 		if old, known := s.Documents[e.SHA256]; known && !old.Dropped {
@@ -92,6 +94,12 @@ func Evolve(s State, e Event, m domain.Meta) State {
 	case AccountErased:
 		s = s.Erase()
 	}
+	return s
+}
+
+// opened notes whether a personal part could be opened.
+func (s State) opened(part domain.PersonalPart) State {
+	s.KeyGone, s.KeyLost = s.KeyGone || part.IsErased() && !part.IsLost(), s.KeyLost || part.IsLost()
 	return s
 }
 

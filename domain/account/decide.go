@@ -178,6 +178,8 @@ func (s State) usable() error {
 		return ErrNotOpen
 	case s.Erased || s.KeyGone:
 		return ErrErased
+	case s.KeyLost:
+		return domain.ErrKeyLost
 	}
 	return nil
 }

@@ -18,7 +18,8 @@ type State struct {
 	Property  domain.Property  `json:"property,omitzero"`
 	Vehicle   domain.Vehicle   `json:"vehicle,omitzero"`
 	EnteredBy string           `json:"enteredBy,omitempty"` // sign-in subject of whoever entered the application
-	Erased    bool             `json:"erased,omitempty"`    // the personal parts are gone for ever
+	Erased    bool             `json:"erased,omitempty"`    // the personal parts cannot be opened
+	Lost      bool             `json:"lost,omitempty"`      // the vault lacks the key of one of them
 
 	// What was applied for. Price and tariff are those of the first term.
 	Months            int               `json:"months,omitempty"`
@@ -81,10 +82,12 @@ func Evolve(s State, e Event, m domain.Meta) State {
 	case Applied:
 		return applied(e, m)
 	case Approved:
+		s.Lost = s.Lost || e.Personal.Lost
 		s.Decided = &Decided{Record: e.Decision, Words: e.Personal.Value, At: m.At}
 		s.Terms = []Term{{Term: 1, Months: s.Months, FirstDay: e.FirstDay, LastDay: e.LastDay,
 			Price: s.Price, TariffVersion: s.TariffVersion}}
 	case Rejected:
+		s.Lost = s.Lost || e.Personal.Lost
 		s.Decided = &Decided{Record: e.Decision, Words: e.Personal.Value, At: m.At}
 	case Renewed:
 		s.Terms = append(s.Terms[:len(s.Terms):len(s.Terms)], Term{Term: e.Term, Months: e.Months,
@@ -93,16 +96,19 @@ func Evolve(s State, e Event, m domain.Meta) State {
 		s.AutoRenewal = e.AutoRenewal
 		s.TermsVersion = e.TermsVersion
 	case VehicleChanged:
+		s.Lost = s.Lost || e.Personal.Lost
 		s.Vehicle = e.Personal.Value.To
 		if len(e.Evidence) > 0 {
 			s.Evidence = replaceEvidence(s.Evidence, e.Evidence, isV5C)
 		}
 		s = s.countVehicleChange(e.EffectiveAt)
 	case AddressChanged:
+		s.Lost = s.Lost || e.Personal.Lost
 		s.Property = e.Personal.Value.To
 		s.Zone = e.Zone
 		s.Evidence = replaceEvidence(s.Evidence, e.Evidence, domain.Evidence.IsProofOfResidency)
 	case Cancelled:
+		s.Lost = s.Lost || e.Personal.Lost
 		s.Cancellation = cancelled(e, m)
 	case AutoRenewalCancelled:
 		s.AutoRenewal = false
@@ -114,7 +120,7 @@ func applied(e Applied, m domain.Meta) State {
 	return State{
 		Account: e.Account, Kind: e.Kind, Zone: e.Zone, Months: e.Months,
 		Property: e.Personal.Value.Property, Vehicle: e.Personal.Value.Vehicle,
-		EnteredBy: e.Personal.Value.EnteredBy, Erased: e.Personal.Erased,
+		EnteredBy: e.Personal.Value.EnteredBy, Erased: e.Personal.Erased, Lost: e.Personal.Lost,
 		RequestedFirstDay: e.RequestedFirstDay, SubmittedOn: e.SubmittedOn, SubmittedAt: m.At,
 		Price: e.Price, TariffVersion: e.TariffVersion, TermsVersion: e.TermsVersion,
 		AutoRenewal: e.AutoRenewal, CountsTowardLimit: e.CountsTowardLimit, Evidence: e.Evidence,
@@ -175,7 +181,7 @@ func (s State) Erase() State {
 	if !s.Exists() {
 		return s
 	}
-	s.Property, s.Vehicle, s.EnteredBy, s.Erased = domain.Property{}, domain.Vehicle{}, "", true
+	s.Property, s.Vehicle, s.EnteredBy, s.Erased, s.Lost = domain.Property{}, domain.Vehicle{}, "", true, false
 	s.Decided = s.Decided.erase()
 	if s.Cancellation != nil {
 		c := *s.Cancellation

@@ -13,8 +13,9 @@ import (
 	"permitledger/domain"
 )
 
-// schema: a destroyed key keeps its row without the keyset, so that it is told
-// apart from a key of another vault, and so that its person gets no new one.
+// schema: a destroyed key keeps its row without the keyset, which tells it
+// from a key of another vault and keeps its person from getting a new one. A key
+// that is lost has a row with a mark in place of the keyset, for the same two reasons.
 const schema = `
 CREATE TABLE IF NOT EXISTS vault (
 	one     INTEGER PRIMARY KEY CHECK (one = 1),
@@ -24,7 +25,12 @@ CREATE TABLE IF NOT EXISTS vault (
 CREATE TABLE IF NOT EXISTS keys (
 	id      TEXT PRIMARY KEY,
 	person  TEXT NOT NULL UNIQUE,
-	wrapped BLOB -- the person's keyset; NULL: destroyed
+	wrapped BLOB -- the person's keyset; NULL: destroyed; 'lost': lost
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lost_documents (
+	person TEXT NOT NULL,
+	sha256 TEXT NOT NULL,
+	PRIMARY KEY (person, sha256)
 ) STRICT, WITHOUT ROWID;
 `
 

@@ -39,6 +39,9 @@ var (
 	ErrIncomplete = errors.New("the keep folder is incomplete")
 	// ErrReadOnly is returned for what only the primary may do.
 	ErrReadOnly = errors.New("the vault is open for reading only")
+	// ErrLost is returned for a key that was noted as lost: the log has events
+	// that are sealed with it. It matches domain.ErrKeyLost.
+	ErrLost = fmt.Errorf("the vault lacks it: %w", domain.ErrKeyLost)
 	// ErrErased is returned when something is to be sealed for a person whose
 	// key was destroyed.
 	ErrErased = errors.New("the person was erased")
@@ -73,6 +76,9 @@ type Vault struct {
 	making sync.Mutex
 
 	erasures atomic.Uint64
+
+	// unknown names the person whose key an unknown one is: see OnUnknown.
+	unknown func(keyID string, aad []byte) domain.AccountID
 }
 
 // Open opens the keep folder as its one owner, and creates what is missing in
@@ -148,7 +154,8 @@ func (v *Vault) Pepper() []byte { return v.pepper }
 
 // Seal encrypts plaintext under the person's key and binds it to aad. The key
 // is made at first use, and is on disk before Seal returns: what is sealed can
-// be opened after any crash. For an erased person it fails with ErrErased.
+// be opened after any crash. For an erased person it fails with ErrErased, and
+// for one whose key is lost with ErrLost: nobody gets a second key.
 func (v *Vault) Seal(person domain.AccountID, plaintext, aad []byte) (keyID string, sealed []byte, err error) {
 	if v.readOnly {
 		return "", nil, ErrReadOnly
@@ -164,14 +171,18 @@ func (v *Vault) Seal(person domain.AccountID, plaintext, aad []byte) (keyID stri
 }
 
 // Open decrypts what Seal made under a key. erased says that the key was
-// destroyed. A key that was never here is ErrUnknownKey; bytes that do not
-// open under a living key are ErrAltered.
+// destroyed. A key that was noted as lost is ErrLost, and one that was never
+// here ErrUnknownKey, unless OnUnknown notes it; bytes that do not open under a
+// living key are ErrAltered.
 func (v *Vault) Open(keyID string, sealed, aad []byte) (plaintext []byte, erased bool, err error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	key, err := v.keyByID(keyID)
 	if errors.Is(err, ErrErased) {
 		return nil, true, nil
+	}
+	if errors.Is(err, ErrUnknownKey) && v.unknown != nil {
+		return nil, false, v.noteUnknown(keyID, aad)
 	}
 	if err != nil {
 		return nil, false, err
@@ -282,10 +293,14 @@ func (v *Vault) makeKey(person domain.AccountID) (string, tink.AEAD, error) {
 	return id, key, nil
 }
 
-// unwrap opens a key as it lies on disk; one without a keyset was destroyed.
+// unwrap opens a key as it lies on disk; one without a keyset was destroyed,
+// and one with the mark of a lost key is lost.
 func (v *Vault) unwrap(id string, wrapped []byte) (tink.AEAD, error) {
 	if wrapped == nil {
 		return nil, ErrErased
+	}
+	if bytes.Equal(wrapped, lostMark) {
+		return nil, ErrLost
 	}
 	handle, err := keyset.ReadWithAssociatedData(keyset.NewBinaryReader(bytes.NewReader(wrapped)), v.kek, []byte(id))
 	if err != nil {

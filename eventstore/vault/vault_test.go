@@ -319,3 +319,68 @@ func TestTheCacheIsBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestLostKeyReadsAsLostAndIsNeverReplaced(t *testing.T) {
+	const lostKey, erasedKey = "5b1d0f0e-8f2a-4e7a-9d5c-000000000001", "5b1d0f0e-8f2a-4e7a-9d5c-000000000002"
+	const carol = domain.AccountID("carol")
+	dir := t.TempDir()
+	v := open(t, dir)
+	bobs, _ := seal(t, v, bob, "text", "a")
+	for range 2 { // noting may be repeated
+		if err := errors.Join(v.NoteLost(lostKey, alice), v.NoteErased(erasedKey, carol), v.NoteLost("5b1d0f0e-8f2a-4e7a-9d5c-000000000003", bob),
+			v.NoteLostDocuments([]vault.LostDocument{{Person: bob, SHA256: "ab"}})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(v *vault.Vault) {
+		t.Helper()
+		if _, erased, err := v.Open(lostKey, []byte("sealed"), []byte("a")); erased || !errors.Is(err, domain.ErrKeyLost) {
+			t.Errorf("opening with a lost key: %v, %v", erased, err)
+		}
+		if _, _, err := v.Seal(alice, []byte("text"), nil); !errors.Is(err, vault.ErrLost) {
+			t.Errorf("sealing for a person whose key is lost: %v", err)
+		}
+		if _, erased, err := v.Open(erasedKey, []byte("sealed"), []byte("a")); !erased || err != nil {
+			t.Errorf("opening with the key of an erased person: %v, %v", erased, err)
+		}
+		if key, _, err := v.Seal(bob, []byte("text"), nil); err != nil || key != bobs {
+			t.Errorf("a person with another key seals under %s: %v, want %s", key, err, bobs)
+		}
+		keys, documents, err := v.Lost()
+		if err != nil || keys != 2 || len(documents) != 1 {
+			t.Errorf("lost: %d keys, %v, %v", keys, documents, err)
+		}
+	}
+	check(v)
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	v = open(t, dir)
+	check(v)
+	if err := v.Destroy(alice); err != nil {
+		t.Fatal(err)
+	}
+	if _, erased, err := v.Open(lostKey, []byte("sealed"), []byte("a")); !erased || err != nil {
+		t.Errorf("after the erasure: %v, %v", erased, err)
+	}
+}
+
+func TestUnknownKeyIsNotedWhenItIsMet(t *testing.T) {
+	const key = "5b1d0f0e-8f2a-4e7a-9d5c-000000000001"
+	v := open(t, t.TempDir())
+	calls := 0
+	v.OnUnknown(func(id string, aad []byte) domain.AccountID {
+		if calls++; id != key || string(aad) != "stream" {
+			t.Errorf("named %s, %s", id, aad)
+		}
+		return alice
+	})
+	for range 2 {
+		if _, _, err := v.Open(key, []byte("sealed"), []byte("stream")); !errors.Is(err, domain.ErrKeyLost) {
+			t.Errorf("opening: %v", err)
+		}
+	}
+	if _, _, err := v.Seal(alice, []byte("text"), nil); !errors.Is(err, vault.ErrLost) || calls != 1 {
+		t.Errorf("sealing: %v; noted %d times", err, calls)
+	}
+}

@@ -56,10 +56,16 @@ func (s *server) admit(req *request) error {
 			return err
 		}
 		req.found, req.accountID = cs, cs.Permit.Account
+		if cs.Permit.Lost {
+			return domain.ErrKeyLost
+		}
 	}
 	account, err := s.Desk.Account(req.Context(), req.accountID)
 	if err != nil {
 		return err
+	}
+	if account.State.KeyLost {
+		return domain.ErrKeyLost // also to residents: whose account it is cannot be read
 	}
 	if req.caller.role == domain.RoleResident && req.route.about != aboutInvited && !account.State.Owns(req.caller.subject) {
 		return errNotFound

@@ -31,6 +31,7 @@ const (
 const (
 	sealedMark = "⟨sealed⟩"
 	erasedMark = "⟨erased⟩"
+	lostMark   = "⟨lost⟩"
 )
 
 // Item is one event of a history as it is shown.
@@ -154,6 +155,8 @@ func dataOf(body domain.Event, sight Sight) map[string]any {
 	data := members(body)
 	if part, ok := desk.PersonalPart(body); ok {
 		switch {
+		case part.IsLost():
+			data["personal"] = lostMark
 		case part.IsErased():
 			data["personal"] = erasedMark
 		case sight == PersonalSealed:

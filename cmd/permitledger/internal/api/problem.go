@@ -101,6 +101,8 @@ var sentinels = []struct {
 	retry  time.Duration
 }{
 	{err: desk.ErrNotFound, kind: notFound, detail: errNotFound.detail},
+	{err: domain.ErrKeyLost, kind: unavailable, detail: "The key to this person's data is lost, so it cannot be read or changed: the council's operator has to bring it back.", retry: time.Hour},
+	{err: desk.ErrDocumentLost, kind: unavailable, detail: "The file of this document is lost: the council's operator has to bring it back.", retry: time.Hour},
 	{err: eventstore.ErrNoStream, kind: notFound, detail: errNotFound.detail},
 	{err: account.ErrNotOpen, kind: notFound, detail: errNotFound.detail},
 	{err: account.ErrNoInvitation, kind: notFound, detail: errNotFound.detail},

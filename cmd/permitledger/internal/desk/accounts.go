@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -65,14 +66,30 @@ func (d *Desk) Document(ctx context.Context, c Call, id domain.AccountID, sum st
 		return Document{}, ErrNotFound
 	}
 	body, err := d.Documents.Get(id, sum)
+	if errors.Is(err, documents.ErrNotFound) {
+		return Document{}, d.gone(ctx, id, sum)
+	}
 	if err != nil {
-		return Document{}, asNotFound(err)
+		return Document{}, err
 	}
 	read := access.RecordRead{Account: id, What: access.ReadDocument, SHA256: sum}
 	if err := d.recordRead(ctx, c, read); err != nil {
 		return Document{}, err
 	}
 	return Document{MediaType: acc.State.Documents[sum].MediaType, Body: body}, nil
+}
+
+// gone says why the file of a document that the account had is not here: it was
+// dropped or erased meanwhile, or it is lost.
+func (d *Desk) gone(ctx context.Context, id domain.AccountID, sum string) error {
+	acc, err := d.Account(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case acc.State.Has(sum) && !acc.State.KeyGone:
+		return ErrDocumentLost
+	}
+	return ErrNotFound
 }
 
 // recordRead writes down that a person's record was read. What cannot be

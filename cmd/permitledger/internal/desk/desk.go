@@ -43,8 +43,13 @@ type Gateway interface {
 	Refund(ctx context.Context, providerID string, amount domain.Pence, at time.Time) ([]payments.Message, error)
 }
 
-// ErrNotFound is returned when an account, permit or document does not exist.
-var ErrNotFound = errors.New("not found")
+var (
+	// ErrNotFound is returned when an account, permit or document does not exist.
+	ErrNotFound = errors.New("not found")
+	// ErrDocumentLost is returned for a document that the log has and the keep
+	// folder lacks.
+	ErrDocumentLost = errors.New("the file of the document is lost")
+)
 
 // Config is what a Desk works with. All fields are needed.
 type Config struct {

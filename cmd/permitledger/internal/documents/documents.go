@@ -101,6 +101,12 @@ func (s *Store) Get(account domain.AccountID, sum string) ([]byte, error) {
 	return body, nil
 }
 
+// Has reports whether the file of a document is here, whatever is in it.
+func (s *Store) Has(account domain.AccountID, sum string) bool {
+	_, err := os.Stat(s.path(account, sum))
+	return err == nil
+}
+
 // Drop removes a document. One that is not there is no error.
 func (s *Store) Drop(account domain.AccountID, sum string) error {
 	if err := os.Remove(s.path(account, sum)); err != nil && !errors.Is(err, fs.ErrNotExist) {

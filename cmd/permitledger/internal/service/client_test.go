@@ -38,22 +38,29 @@ var grants = []api.Grant{
 	{Token: "ada", Subject: "ada", Role: domain.RoleAdmin},
 }
 
-// start runs a whole service on a folder of its own.
-func start(t testing.TB, change ...func(*service.Config)) *service.Service {
+// testConfig is what the tests' services have in common.
+func testConfig(t testing.TB) service.Config {
 	t.Helper()
 	tokens, err := api.NewTokens(grants...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := service.Config{Listen: "127.0.0.1:0", Tokens: tokens, Council: council.Sample(), DemoClock: morning}
+	if testing.Verbose() {
+		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return cfg
+}
+
+// start runs a whole service on a folder of its own.
+func start(t testing.TB, change ...func(*service.Config)) *service.Service {
+	t.Helper()
+	cfg := testConfig(t)
 	for _, f := range change {
 		f(&cfg)
 	}
 	if cfg.Data == "" {
 		cfg.Data = folder(t)
-	}
-	if testing.Verbose() {
-		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	s, err := service.Open(t.Context(), cfg)
 	if err != nil {

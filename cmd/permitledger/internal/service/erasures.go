@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/domain"
@@ -23,12 +24,14 @@ import (
 const erasuresFile = "erasures"
 
 // erasuresMark names the last event that was looked at. It is only believed
-// when the log still has that event in that place.
+// when the log still has that event in that place. A mark without a ledger
+// number is of a version that did not compare the keys: it is not believed.
 type erasuresMark struct {
 	Position string `json:"position"`
 	Stream   string `json:"stream"`
 	Revision uint64 `json:"revision"`
 	EventID  string `json:"eventId"`
+	Ledger   uint64 `json:"ledger"`
 }
 
 // errLogGone is returned for keys that were in use beside a log without a
@@ -73,33 +76,46 @@ func CheckLogThere(ctx context.Context, store *eventstore.Store, data string) er
 	return err
 }
 
-// redoErasures destroys again the keys and the documents of everybody whom
-// the log says erased. A vault that was restored from before an erasure has
-// the key again; this runs before anything is folded or served.
-func (s *Service) redoErasures(ctx context.Context) error {
+// compareKeep brings the keep folder to the log, and runs before anything is
+// folded or served. It destroys again the keys and the documents of everybody
+// whom the log says erased: a vault that was restored from before an erasure
+// has the key again. And it refuses a vault that lacks keys or documents which
+// the log uses, unless the operator has accepted as many.
+func (s *Service) compareKeep(ctx context.Context) error {
 	path := filepath.Join(s.cfg.Data, folder.Keep, erasuresFile)
-	from, err := s.erasuresDone(ctx, path)
+	from, number, err := s.erasuresDone(ctx, path)
 	if err != nil {
-		return fmt.Errorf("find the erasures that are to be done again: %w", err)
+		return fmt.Errorf("compare the keys with the log: %w", err)
+	}
+	found, err := newLosses(s.vault, s.papers)
+	if err != nil {
+		return err
 	}
 	var last *eventstore.Recorded
 	for r, err := range s.Ledger.Store().ReadAll(ctx, from) {
 		if err != nil {
-			return fmt.Errorf("find the erasures that are to be done again: %w", err)
+			return fmt.Errorf("compare the keys with the log: %w", err)
 		}
 		last = &r
+		number++
+		if err := found.see(r, number); err != nil {
+			return fmt.Errorf("compare the keys with the log: %w", err)
+		}
 		if r.Type != account.TypeAccountErased {
 			continue
 		}
-		person := domain.AccountID(strings.TrimPrefix(r.Stream, account.Stream("")))
+		person := personOf(r.Stream)
 		if err := errors.Join(s.vault.Destroy(person), s.papers.Erase(person)); err != nil {
 			return fmt.Errorf("do an erasure again: %w", err)
 		}
 	}
-	if last == nil {
-		return nil
+	if err := found.settle(s.cfg.AcceptLostKeys, time.Now()); err != nil {
+		return err
 	}
-	content, err := json.Marshal(erasuresMark{last.Position.String(), last.Stream, last.Revision, last.ID.String()})
+	if err := s.watchLosses(); err != nil || last == nil {
+		return err
+	}
+	content, err := json.Marshal(erasuresMark{last.Position.String(), last.Stream, last.Revision, last.ID.String(), number})
 	if err == nil {
 		err = folder.WriteDurably(path, append(content, '\n'))
 	}
@@ -109,28 +125,36 @@ func (s *Service) redoErasures(ctx context.Context) error {
 	return nil
 }
 
-// erasuresDone gives the position up to which nothing is to be done again: 0
-// where there is no mark, or one of another log.
-func (s *Service) erasuresDone(ctx context.Context, path string) (eventstore.Position, error) {
+// erasuresDone returns the position and the ledger number up to which the keep
+// folder agrees with the log: 0 where there is no mark, or one of another log.
+func (s *Service) erasuresDone(ctx context.Context, path string) (eventstore.Position, uint64, error) {
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return 0, 0, nil
 	}
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var m erasuresMark
-	if json.Unmarshal(content, &m) != nil {
-		return 0, nil // to look at everything again is always right
+	if json.Unmarshal(content, &m) != nil || m.Ledger == 0 {
+		return 0, 0, nil // comparing everything again is always right
 	}
 	for r, err := range s.Ledger.Store().Read(ctx, m.Stream, m.Revision) {
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if r.ID.String() == m.EventID && r.Position.String() == m.Position {
-			return r.Position, nil
+			return r.Position, m.Ledger, nil
 		}
 		break
 	}
-	return 0, nil
+	return 0, 0, nil
+}
+
+// personOf is the account whose stream it is; empty for any other stream.
+func personOf(stream string) domain.AccountID {
+	if person, ok := strings.CutPrefix(stream, account.Stream("")); ok {
+		return domain.AccountID(person)
+	}
+	return ""
 }

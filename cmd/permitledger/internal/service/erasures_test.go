@@ -39,7 +39,7 @@ func TestErasuresAreDoneAgainAfterARestore(t *testing.T) {
 		}
 	}
 	// The key is not destroyed here, as if it had come back with a restore.
-	if err := appendErased(t.Context(), s.Ledger, gone); err != nil {
+	if err := AppendErased(t.Context(), s.Ledger, gone); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second start has the mark of the first
@@ -62,7 +62,8 @@ func TestErasuresAreDoneAgainAfterARestore(t *testing.T) {
 	}
 }
 
-func appendErased(ctx context.Context, l *eventstore.Ledger, who domain.AccountID) error {
+// AppendErased writes that a person was erased, and leaves their key.
+func AppendErased(ctx context.Context, l *eventstore.Ledger, who domain.AccountID) error {
 	stream := eventstore.Aggregate[bool, account.Event]{Evolve: func(bool, account.Event, eventstore.Envelope) bool { return true }}
 	cmd := eventstore.Command{ID: "6b7a0c1e-0000-4000-8000-0000000000ff", Actor: domain.System(), Now: time.Now()}
 	_, err := eventstore.Handle(ctx, l, account.Stream(who), stream, cmd, func(bool, time.Time) ([]account.Event, error) {

@@ -51,6 +51,9 @@ type Config struct {
 	EventStore string
 	// StoreWait is how long a start waits for that server. Zero is 30 s.
 	StoreWait time.Duration
+	// AcceptLostKeys is how many lost keys and documents a start may note and go
+	// on without. Zero accepts none.
+	AcceptLostKeys int
 	// Node says how the embedded node is reached by TCP beside its socket, and
 	// by whom. Without an address in Listen it is not.
 	Node node.Options
@@ -97,6 +100,7 @@ type Service struct {
 	simulated *clock.Simulated // nil with the machine's clock
 	vault     *vault.Vault
 	papers    *documents.Store
+	losses    lossReport
 	node      *node.Node // nil with a server of its own
 	provider  *payments.Simulator
 	reactor   *reactors.Settlements
@@ -128,7 +132,7 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	}()
 	for _, step := range []func(context.Context) error{
 		func(context.Context) error { return folder.Prepare(cfg.Data) },
-		s.openKeep, s.openLog, s.redoErasures, s.openModels,
+		s.openKeep, s.openLog, s.compareKeep, s.bindVault, s.openModels,
 		func(ctx context.Context) error { return s.startClock(ctx, runCtx) },
 		s.openDesk, s.openAdmin, s.serve,
 	} {
@@ -184,8 +188,9 @@ func (s *Service) openKeep(context.Context) (err error) {
 	return err
 }
 
-// openLog starts the node where one is wanted, connects, and makes sure that
-// the log and the vault belong together.
+// openLog starts the node where one is wanted, connects, reads the log, and
+// sees that it and the vault belong together. It writes nothing: a start that
+// is refused leaves no trace in a store of its own.
 func (s *Service) openLog(ctx context.Context) error {
 	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, Logger: s.cfg.Logger, Registerer: s.Registry}
 	if s.cfg.EventStore == "" {
@@ -214,9 +219,18 @@ func (s *Service) openLog(ctx context.Context) error {
 		}
 	}
 	s.Ledger = eventstore.NewLedger(store, eventstore.NewCodec(s.vault))
-	if err := CheckLogThere(ctx, store, s.cfg.Data); err != nil {
-		return err
+	head, err := store.Head(ctx) // a user who may not read $all must not write
+	if err == nil && head == 0 {
+		err = CheckLogThere(ctx, store, s.cfg.Data)
 	}
+	if err == nil {
+		_, err = eventstore.CheckVault(ctx, s.Ledger, s.vault.ID())
+	}
+	return err
+}
+
+// bindVault ties a new log to this vault. It is the first write of a start.
+func (s *Service) bindVault(ctx context.Context) error {
 	return eventstore.BindVault(ctx, s.Ledger, s.vault.ID(), s.firstInstant())
 }
 

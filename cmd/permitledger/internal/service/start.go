@@ -50,7 +50,7 @@ func (s *Service) awaitStore(ctx context.Context, store *eventstore.Store) error
 
 // because tells readers of /readyz what does not work beside the read models.
 func (s *Service) because() []string {
-	reasons := s.reactor.Because()
+	reasons := append(s.reactor.Because(), s.losses.reasons(s.papers)...)
 	c := s.Ledger.Store().Connection()
 	if c.Up {
 		return reasons

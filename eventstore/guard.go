@@ -1,0 +1,34 @@
+package eventstore
+
+import (
+	"context"
+	"fmt"
+)
+
+// SessionID numbers the sessions of a store, from 1. A session is one
+// connection to the leader; a new one is made after each loss of the old.
+type SessionID uint64
+
+// Guard decides whether an append to a stream of the ledger may be sent on a
+// session. The store asks it before each try, once that try has its session. A
+// guard may wait, within ctx, and may read from the store. Its error refuses
+// the append: this try sends nothing.
+type Guard func(ctx context.Context, on SessionID) error
+
+// AddGuard adds a guard behind those that are there. Call it before the store
+// is used by several goroutines.
+func (s *Store) AddGuard(g Guard) { s.guards = append(s.guards, g) }
+
+// Session returns the newest session that was made, 0 for none yet, and a
+// channel that is closed when the next one is made.
+func (s *Store) Session() (SessionID, <-chan struct{}) {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.conn.made, s.conn.renewed
+}
+
+// guardError is the error of a guard; the request was not sent.
+type guardError struct{ err error }
+
+func (e *guardError) Error() string { return fmt.Sprintf("not sent: %v", e.err) }
+func (e *guardError) Unwrap() error { return e.err }
