@@ -30,7 +30,7 @@ func hint(err error) string {
 	case errors.Is(err, node.ErrExposed), errors.Is(err, node.ErrPasswordsInClear):
 		return "Give the node a certificate, its key and a users file (--tls-cert, --tls-key, --users; with serve --node-tls-cert, --node-tls-key, --node-users), or listen on 127.0.0.1. " +
 			"If anyone who reaches the address may indeed read and write everything, say so: --insecure-anyone-may-write (with serve --node-insecure-anyone-may-write), without users."
-	case errors.Is(err, transfer.ErrGap), errors.Is(err, transfer.ErrTombstone), errors.Is(err, transfer.ErrBeyond):
+	case errors.Is(err, transfer.ErrGap), errors.Is(err, transfer.ErrTombstone), errors.Is(err, transfer.ErrRevived):
 		return "Such a log can only be moved as it is: with the backup of the server that holds it, restored under another."
 	case errors.Is(err, transfer.ErrOrder):
 		return "Remove the cause, then empty the event store or name another that is empty, and run the same command again. The source was not written to."

@@ -196,6 +196,7 @@ func (n *Node) startSequencer(protect func(string) bool) error {
 		return err
 	}
 	end, clock, err := view.tail()
+	n.nameBeyond(view)
 	view.close()
 	if err != nil {
 		return err

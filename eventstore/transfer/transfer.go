@@ -40,9 +40,10 @@ var (
 	// ErrTombstone is returned for a stream of the ledger that was tombstoned.
 	// The tombstone counts as an event of the ledger, and its id is the server's.
 	ErrTombstone = errors.New("a stream of the ledger was tombstoned, which a copy cannot repeat under the same event id")
-	// ErrBeyond is returned for a source that has events at revisions beyond
-	// 2^63-1. No server accepts them.
-	ErrBeyond = errors.New("the source has events at revisions beyond 2^63-1, which an earlier version of the node wrote by mistake")
+	// ErrRevived is returned for a source in which a deleted stream was written
+	// again though its metadata had a tombstone. An EventStoreDB server that is
+	// asked for that does not survive it.
+	ErrRevived = errors.New("a deleted stream was written again after the tombstone of its metadata, as an earlier version of the node allowed")
 	// ErrOrder is returned when the target has got events in another order than
 	// the source: of several appends under way it has written a later one without
 	// one before it. No later append mends that.
@@ -106,10 +107,11 @@ type Report struct {
 	SourceDigest string `json:"sourceDigest"` // SHA-256 of the ledger's events, see leaf
 	TargetDigest string `json:"targetDigest"`
 
-	Renamed    uint64            `json:"renamed"`    // deletions and tombstones that have ids of the target's own
-	LeftBehind map[string]uint64 `json:"leftBehind"` // events of the source in streams that are not copied, by kind of stream
-	MovedOn    bool              `json:"movedOn"`    // the source has got events since the copy began
-	SameLog    bool              `json:"sameLog"`    // positions and times agree too: the two are one log, or one a restored backup of the other
+	Renamed    uint64            `json:"renamed"`          // deletions and tombstones that have ids of the target's own
+	LeftBehind map[string]uint64 `json:"leftBehind"`       // events of the source in streams that are not copied, by kind of stream
+	Beyond     map[string]uint64 `json:"beyond,omitempty"` // events of the source with revisions above the last that there is, which are left out, by stream
+	MovedOn    bool              `json:"movedOn"`          // the source has got events since the copy began
+	SameLog    bool              `json:"sameLog"`          // positions and times agree too: the two are one log, or one a restored backup of the other
 }
 
 // Copy brings everything that the source holds now into the target, which is

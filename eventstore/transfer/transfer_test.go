@@ -3,6 +3,7 @@ package transfer
 import (
 	"errors"
 	"iter"
+
 	"math"
 	"strings"
 	"testing"
@@ -68,24 +69,27 @@ func made(events ...eventstore.Recorded) iter.Seq2[eventstore.Recorded, error] {
 	}
 }
 
-// A source with revisions beyond 2^63-1 is named, and refused before the event
-// that would make a server write metadata to a tombstoned stream.
-func TestCopyRefusesRevisionsBeyondTheLast(t *testing.T) {
+// A source in which a deleted stream was written again after the tombstone of
+// its metadata is refused before that tombstone: the same kills a server.
+func TestCopyRefusesStreamRevivedWithoutMetadata(t *testing.T) {
 	const last = uint64(math.MaxInt64)
-	event := func(stream string, revision uint64, name string) eventstore.Recorded {
-		return eventstore.Recorded{Stream: stream, Revision: revision, Type: name, Position: 1}
+	event := func(stream string, revision uint64, name, data string) eventstore.Recorded {
+		return eventstore.Recorded{Stream: stream, Revision: revision, Type: name, Position: 1, Data: []byte(data)}
 	}
-	begins, tombstone := event("other", 0, "Told"), event("$$other", last, typeTombstone)
-	revived, beyond := event("other", 1, "Told"), event("$$other", last+1, typeMetadata)
+	begins, tombstone := event("other", 0, "Told", ""), event("$$other", last, typeTombstone, "")
+	again := event("other", 1, "Told", "")
+	revived := event("$$other", last+1, typeMetadata, `{"$tb":1}`)
+	deleted := event("$$other", last+2, typeMetadata, `{"$tb":9223372036854775807}`)
 	for name, c := range map[string]struct {
 		log  []eventstore.Recorded
 		want int // events that come
 		err  string
 	}{
-		"a tombstone alone":            {[]eventstore.Recorded{begins, tombstone, revived}, 3, ""},
-		"a revision beyond":            {[]eventstore.Recorded{begins, tombstone, revived, beyond}, 1, "1 of them, in $$other"},
-		"several":                      {[]eventstore.Recorded{begins, tombstone, revived, beyond, event("$$b", last+1, typeMetadata), beyond}, 1, "3 of them, in $$other, $$b"},
-		"a revision without tombstone": {[]eventstore.Recorded{begins, beyond}, 1, "1 of them, in $$other"},
+		"a tombstone alone":  {[]eventstore.Recorded{begins, tombstone, again}, 3, ""},
+		"a deletion":         {[]eventstore.Recorded{begins, tombstone, deleted, again}, 4, ""}, // the copy leaves it out
+		"a stream revived":   {[]eventstore.Recorded{begins, tombstone, again, revived}, 1, "other"},
+		"two streams":        {[]eventstore.Recorded{begins, tombstone, again, revived, event("$$b", last+1, typeMetadata, `{"$tb":7}`), revived}, 1, "other, b"},
+		"metadata as before": {[]eventstore.Recorded{begins, event("$$other", 0, typeMetadata, `{"$tb":1}`), again}, 3, ""},
 	} {
 		came, said := 0, ""
 		rest := func(after eventstore.Recorded) iter.Seq2[eventstore.Recorded, error] {
@@ -99,14 +103,14 @@ func TestCopyRefusesRevisionsBeyondTheLast(t *testing.T) {
 		for _, err := range checked(made(c.log...), rest) {
 			if err != nil {
 				said = err.Error()
-				if !errors.Is(err, ErrBeyond) {
+				if !errors.Is(err, ErrRevived) {
 					t.Errorf("%s: %v", name, err)
 				}
 				continue
 			}
 			came++
 		}
-		if came != c.want || (c.err == "") != (said == "") || !strings.Contains(said, c.err) {
+		if came != c.want || (c.err == "") != (said == "") || !strings.HasSuffix(said, c.err) {
 			t.Errorf("%s: %d events, %q", name, came, said)
 		}
 	}
@@ -164,5 +168,22 @@ func TestSideKeepsItsError(t *testing.T) {
 		if _, err := s.peek(); !errors.Is(err, broken) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// TestEventsBeyondTheLastRevisionAreNamed tells such events from tombstones,
+// and counts them by stream.
+func TestEventsBeyondTheLastRevisionAreNamed(t *testing.T) {
+	for revision, want := range map[uint64]bool{0: false, math.MaxInt64: false, math.MaxInt64 + 1: true, math.MaxUint64: true} {
+		if got := isBeyond(eventstore.Recorded{Stream: "$$s", Revision: revision}); got != want {
+			t.Errorf("revision %d: %t", revision, got)
+		}
+	}
+	var r Report
+	for _, stream := range []string{"$$s", "$$t", "$$s"} {
+		r.leaveBeyond(stream)
+	}
+	if len(r.Beyond) != 2 || r.Beyond["$$s"] != 2 || r.Beyond["$$t"] != 1 {
+		t.Errorf("the report has %v", r.Beyond)
 	}
 }
