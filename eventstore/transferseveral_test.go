@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"permitledger/eventstore"
+	"permitledger/eventstore/faultproxy"
 	"permitledger/eventstore/node"
 	"permitledger/eventstore/transfer"
 )
@@ -280,6 +282,38 @@ func TestCopyLeavesServiceStreamsBehind(t *testing.T) {
 	for r, err := range to.Verbatim().ReadAll(context.Background(), 0) {
 		if err != nil || strings.Contains(r.Stream, "permitledger-check") {
 			t.Errorf("the target has %s, %v", r.Stream, err)
+		}
+	}
+}
+
+// Whatever happens to the connection at any point of the BatchAppend call, the
+// copy goes on and is whole.
+func TestCopyOutlivesEveryFaultOfItsPipeline(t *testing.T) {
+	source, from := fresh(t)
+	spread(t, source, 150, 0)
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, at := range faultproxy.Points() {
+		for _, harm := range faultproxy.Harms() {
+			target, seen := fresh(t)
+			line := faultproxy.New(t, target.Addr())
+			to := connect(t, line.Addr(), func(cfg *eventstore.Config) { cfg.TryTimeout = 2 * time.Second })
+			armed := line.Arm(faultproxy.Fault{Kind: faultproxy.BatchAppend, At: at, Harm: harm, For: 10 * time.Millisecond})
+			all.Go(func() {
+				report, err := transfer.Copy(t.Context(), from, to, transfer.Options{})
+				if err != nil || report.SourceDigest != report.TargetDigest {
+					t.Errorf("%s, %s: %+v, %v", at, harm, report, err)
+					return
+				}
+				select {
+				case <-armed.Struck():
+				default:
+					t.Errorf("%s, %s: the fault was not met", at, harm)
+				}
+				if got := kept(t, seen); len(got) != 150 {
+					t.Errorf("%s, %s: %d events", at, harm, len(got))
+				}
+			})
 		}
 	}
 }

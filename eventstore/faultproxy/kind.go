@@ -17,6 +17,7 @@ const (
 	Features     Kind = "ServerFeatures/GetSupportedMethods"
 	Gossip       Kind = "Gossip/Read"
 	Append       Kind = "Streams/Append"
+	BatchAppend  Kind = "Streams/BatchAppend"
 	ReadStream   Kind = "Streams/Read stream"
 	ReadAll      Kind = "Streams/Read $all"
 	SubscribeAll Kind = "Streams/Subscribe $all"
