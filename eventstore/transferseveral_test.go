@@ -317,3 +317,24 @@ func TestCopyOutlivesEveryFaultOfItsPipeline(t *testing.T) {
 		}
 	}
 }
+
+// When another member leads, the copy goes on there.
+func TestCopyFollowsLeader(t *testing.T) {
+	source, from := fresh(t)
+	spread(t, source, 300, 0)
+	c := newCluster(t)
+	c.lead(0)
+	leader := 0
+	report, err := transfer.Copy(t.Context(), from, connect(t, "", c.seeds(0, 1, 2)), transfer.Options{
+		Progress: func(phase transfer.Phase, n uint64, _, _ eventstore.Position) {
+			if phase == transfer.Copying && n >= uint64(100*(leader+1)) && leader < 2 {
+				c.members[leader].Down()
+				leader++
+				c.lead(leader)
+			}
+		}})
+	if err != nil || report.Events != 300 || report.SourceDigest != report.TargetDigest || leader != 2 {
+		t.Errorf("%d members led, %+v, %v", leader+1, report, err)
+	}
+	c.wellLed(t)
+}

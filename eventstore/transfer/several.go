@@ -11,9 +11,9 @@ import (
 // A server that flushes each write to disk takes as long for one append as for
 // many that wait together. So a copy has several under way. The server writes
 // them in the order in which they were sent, but it does not stop at one that
-// it refuses or loses: then the next ones may be in the target without it, and
-// no append can mend that order. So whatever may be refused, or acts on more
-// than its own stream, is sent by itself: see excludes.
+// it refuses or loses. Then the target may have the next ones without it, and no
+// append can mend that order. So a batch that a server may refuse, or that acts
+// on more than its own stream, is sent by itself: see excludes.
 
 const (
 	// mostSent is how many batches are under way at once.
@@ -32,8 +32,8 @@ type severalAtOnce struct {
 	sent     [][]eventstore.Recorded
 	bytes    int
 
-	singly   int // how many batches are sent by themselves before several are again
-	failures int // of the pipeline, since it was last answered
+	singly int // how many batches are sent by themselves before several are again
+	pause  int // what singly was after the last failure; 0 once an answer came
 }
 
 // excludes reports whether a batch has to be sent while no other is under way:
@@ -77,8 +77,8 @@ func (s *severalAtOnce) failed(err error) {
 		s.pipeline = nil
 		return
 	}
-	s.singly = min(1<<s.failures, mostSingly)
-	s.failures++
+	s.pause = min(max(1, 2*s.pause), mostSingly)
+	s.singly = s.pause
 }
 
 // endPipeline closes the pipeline, if the target has one.
@@ -130,7 +130,7 @@ func (c *copier) answer(ctx context.Context) error {
 	if err != nil {
 		return c.broken(ctx, oldest, err)
 	}
-	c.several.failures = 0
+	c.several.pause = 0
 	c.several.oldest()
 	return c.written(oldest, done)
 }
