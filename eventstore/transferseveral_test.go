@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -289,32 +289,36 @@ func TestCopyLeavesServiceStreamsBehind(t *testing.T) {
 // Whatever happens to the connection at any point of the BatchAppend call, the
 // copy goes on and is whole.
 func TestCopyOutlivesEveryFaultOfItsPipeline(t *testing.T) {
+	const events = 90
 	source, from := fresh(t)
-	spread(t, source, 150, 0)
-	var all sync.WaitGroup
-	defer all.Wait()
+	spread(t, source, events, 0)
+	all, ctx := errgroup.WithContext(t.Context())
+	all.SetLimit(6) // most of them wait for an answer
+	patient := func(cfg *eventstore.Config) { cfg.TryTimeout, cfg.Bound = 3*time.Second, 2*time.Minute }
 	for _, at := range faultproxy.Points() {
 		for _, harm := range faultproxy.Harms() {
-			target, seen := fresh(t)
-			line := faultproxy.New(t, target.Addr())
-			to := connect(t, line.Addr(), func(cfg *eventstore.Config) { cfg.TryTimeout = 2 * time.Second })
-			armed := line.Arm(faultproxy.Fault{Kind: faultproxy.BatchAppend, At: at, Harm: harm, For: 10 * time.Millisecond})
-			all.Go(func() {
-				report, err := transfer.Copy(t.Context(), from, to, transfer.Options{})
+			all.Go(func() error {
+				target, seen := fresh(t)
+				line := faultproxy.New(t, target.Addr())
+				armed := line.Arm(faultproxy.Fault{Kind: faultproxy.BatchAppend, At: at, Harm: harm, For: 10 * time.Millisecond})
+				report, err := transfer.Copy(ctx, from, connect(t, line.Addr(), patient), transfer.Options{})
 				if err != nil || report.SourceDigest != report.TargetDigest {
-					t.Errorf("%s, %s: %+v, %v", at, harm, report, err)
-					return
+					return fmt.Errorf("%s, %s: %+v, %w", at, harm, report, err)
 				}
 				select {
 				case <-armed.Struck():
 				default:
-					t.Errorf("%s, %s: the fault was not met", at, harm)
+					return fmt.Errorf("%s, %s: the fault was not met", at, harm)
 				}
-				if got := kept(t, seen); len(got) != 150 {
-					t.Errorf("%s, %s: %d events", at, harm, len(got))
+				if got := kept(t, seen); len(got) != events {
+					return fmt.Errorf("%s, %s: %d events", at, harm, len(got))
 				}
+				return nil
 			})
 		}
+	}
+	if err := all.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
