@@ -30,10 +30,13 @@ func hint(err error) string {
 	case errors.Is(err, node.ErrExposed), errors.Is(err, node.ErrPasswordsInClear):
 		return "Give the node a certificate, its key and a users file (--tls-cert, --tls-key, --users; with serve --node-tls-cert, --node-tls-key, --node-users), or listen on 127.0.0.1. " +
 			"If anyone who reaches the address may indeed read and write everything, say so: --insecure-anyone-may-write (with serve --node-insecure-anyone-may-write), without users."
-	case errors.Is(err, transfer.ErrGap), errors.Is(err, transfer.ErrTombstone):
+	case errors.Is(err, transfer.ErrGap), errors.Is(err, transfer.ErrTombstone), errors.Is(err, transfer.ErrRevived):
 		return "Such a log can only be moved as it is: with the backup of the server that holds it, restored under another."
+	case errors.Is(err, transfer.ErrOrder):
+		return "Remove the cause, then empty the event store or name another that is empty, and run the same command again. The source was not written to."
 	case errors.Is(err, transfer.ErrDiffers):
-		return "Name an event store that is empty, or the one in which an interrupted copy of this same source lies."
+		return "Name an event store that is empty, or the one in which an interrupted copy of this same source lies. " +
+			"If this is the one, the copy was interrupted while several appends were under way: empty it and begin again."
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "Another process has that address. Stop it, or choose another address: with --listen, and for the node within serve with --node-listen."
 	case errors.Is(err, syscall.ENOTDIR):

@@ -32,7 +32,7 @@ type nodeCopyCommand struct {
 
 // Help is what --help says beside the flags.
 func (nodeCopyCommand) Help() string {
-	return "Every stream is copied but the server's own, which begin with $, and those of node check: each event with its id, type, data, metadata and content type, " +
+	return "Every stream is copied but the server's own, which begin with $, the service's own, which begin with permitledger-, and those of node check: each event with its id, type, data, metadata and content type, " +
 		"in the order of $all, so that ledger numbers stay the same; with the metadata, deletions and tombstones of streams. " +
 		"What the target holds already is compared first, so that the same command goes on after an interruption. " +
 		"In the end both sides are read anew and compared. The exit code is 0 only when they are the same and the source has got nothing meanwhile: " +
@@ -58,7 +58,7 @@ func (c nodeCopyCommand) Run(p *program) error {
 	if err != nil {
 		return p.unfinished(err, goesOn)
 	}
-	to, err := c.connect(p, ends, c.To, c.ToCredentials)
+	to, err := c.target(p, ends)
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}
@@ -118,6 +118,12 @@ func (c nodeCopyCommand) source(p *program, ends *openedLedger) (*eventstore.Sto
 		}
 	}
 	return nil, fmt.Errorf("%s: %w, or the event store that has it with --from", c.Data, errNoLog)
+}
+
+// target reaches what is copied into. Nothing is written there before it
+// returns.
+func (c nodeCopyCommand) target(p *program, ends *openedLedger) (*eventstore.Store, error) {
+	return c.connect(p, ends, c.To, c.ToCredentials)
 }
 
 func (nodeCopyCommand) connect(p *program, ends *openedLedger, connection, credentials string) (*eventstore.Store, error) {

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"permitledger/eventstore"
+	"permitledger/eventstore/faultproxy"
 )
 
 // filled is the folder of a log with so many events, on which no node runs.
@@ -60,62 +60,118 @@ func reported(t *testing.T, out string) (r copyReport) {
 	return r
 }
 
-// A copy is interrupted and killed at random places, and each time the same
-// command goes on; in the end it is whole and verified.
+// A copy is interrupted, killed and cut off at random places, and each time the
+// same command goes on; in the end it is whole and verified. Where the target
+// has got another order the copy begins again with an empty one, which is
+// counted and rare. PERMITLEDGER_COPY_BREAKS says how often it is broken off.
 func TestNodeCopyInterrupted(t *testing.T) {
-	const events = 700
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	dir := place(t)
-	log := filled(t, dir, events)
-	target := launchNode(t, filepath.Join(dir, "target"))
-	to := store(t, target.connection)
-	args := []string{"node", "copy", "--data", log, "--to", target.connection, "--log-level", "error"}
-	broken := 0
-	for {
-		cmd := exec.Command("permitledger", args...)
-		var said strings.Builder
-		cmd.Stdout, cmd.Stderr = &said, &said
-		how := []os.Signal{os.Interrupt, syscall.SIGKILL}[random.IntN(2)]
-		head, err := to.Head(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		signalAfter(t, to, head, random.IntN(events/6), cmd.Process, how, ended)
-		err = <-ended
-		if err == nil {
-			break
-		}
-		broken++
-		if how == os.Interrupt {
-			contains(t, said.String(), "stopped before it was done", "run the same command again")
+	const events = 1500
+	breaks, seed, dir := ordeal(t, "COPY_BREAK", 8)
+	b := &copyBreaker{t: t, dir: dir, log: filled(t, dir, events), events: events, random: rand.New(rand.NewPCG(seed, 0)), left: breaks}
+	for b.left > 0 {
+		b.copyOnce()
+	}
+	t.Logf("%d copies; broken off: %v; begun again: %d", b.copies, b.count, b.begunAgain)
+	if b.begunAgain > breaks/10 {
+		t.Errorf("%d of %d breaks made the copy begin again", b.begunAgain, breaks)
+	}
+}
+
+// copyBreaker breaks off copies of one log.
+type copyBreaker struct {
+	t        *testing.T
+	dir, log string
+	events   int
+	random   *rand.Rand
+	left     int // breaks
+
+	copies, begunAgain int
+	count              map[string]int // breaks by kind
+}
+
+// copyOnce copies into a node of its own, however often that is broken off.
+func (b *copyBreaker) copyOnce() {
+	b.t.Helper()
+	b.copies++
+	target := launchNode(b.t, filepath.Join(b.dir, fmt.Sprintf("target-%d", b.copies)))
+	defer target.stop()
+	address := strings.TrimPrefix(target.connection, "esdb://")
+	address, _, _ = strings.Cut(address, "?")
+	proxy := faultproxy.New(b.t, address)
+	defer proxy.Down()
+	to := store(b.t, target.connection)
+	defer to.Close()
+	args := []string{"node", "copy", "--data", b.log, "--to", "esdb://" + proxy.Addr() + "?tls=false", "--log-level", "error"}
+	for done := false; !done; {
+		var again bool
+		if done, again = b.brokenOff(args, to, proxy); again {
+			b.begunAgain++
+			return
 		}
 	}
-	if broken == 0 {
-		t.Error("no copy was interrupted: this has tested nothing")
-	}
-	out, said, code := typed(t, append(args, "--json")...)
-	want := copyReport{Verified: true, Events: events, LedgerEvents: events, LastLedgerNumber: events, LeftBehind: map[string]uint64{}}
-	got := reported(t, out)
+	out, said, code := typed(b.t, append(args, "--json")...)
+	n := uint64(b.events)
+	want := copyReport{Verified: true, Events: n, LedgerEvents: n, LastLedgerNumber: n, LeftBehind: map[string]uint64{}}
+	got := reported(b.t, out)
 	if got.SourceDigest == "" || got.SourceDigest != got.TargetDigest || code != 0 {
-		t.Errorf("exit code %d, %s%s", code, out, said)
+		b.t.Errorf("exit code %d, %s%s", code, out, said)
 	}
 	got.SourceDigest, got.TargetDigest = "", ""
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("reported (-want +got):\n%s", diff)
+		b.t.Errorf("reported (-want +got):\n%s", diff)
 	}
-	t.Logf("%d copies were broken off", broken)
 }
 
-// signalAfter sends a signal once so many more events have come into a log, or
-// the process has ended.
-func signalAfter(t *testing.T, s *eventstore.Store, head eventstore.Position, events int, p *os.Process, how os.Signal, ended chan error) {
+// brokenOff runs the copy and breaks it off somewhere. It reports whether the
+// copy was done all the same, or has to begin again.
+func (b *copyBreaker) brokenOff(args []string, to *eventstore.Store, proxy *faultproxy.Proxy) (done, again bool) {
+	b.t.Helper()
+	cmd := exec.Command("permitledger", args...)
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	head, err := to.Head(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	how := []string{"interrupted", "killed", "cut off"}[b.random.IntN(3)]
+	strikeAfter(b.t, to, head, b.random.IntN(b.events/6), ended, func() {
+		if b.count == nil {
+			b.count = map[string]int{}
+		}
+		b.count[how]++
+		b.left--
+		switch how {
+		case "interrupted":
+			_ = cmd.Process.Signal(os.Interrupt) // it may have ended
+		case "killed":
+			_ = cmd.Process.Kill()
+		default:
+			proxy.Do(faultproxy.Cut)
+		}
+	})
+	err = <-ended
+	switch text := said.String(); {
+	case err == nil:
+		return true, false
+	case strings.Contains(text, "begin again"):
+		b.t.Logf("%s: %s", how, text)
+		return false, true
+	case how == "interrupted":
+		contains(b.t, text, "stopped before it was done", "run the same command again")
+	case how == "cut off":
+		b.t.Fatalf("a copy that was cut off ended: %v\n%s", err, text)
+	}
+	return false, false
+}
+
+// strikeAfter calls strike once so many more events have come into a log,
+// unless the process has ended before.
+func strikeAfter(t *testing.T, s *eventstore.Store, head eventstore.Position, events int, ended chan error, strike func()) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
@@ -127,7 +183,7 @@ func signalAfter(t *testing.T, s *eventstore.Store, head eventstore.Position, ev
 	n := 0
 	err := s.Subscribe(ctx, head, onEvent(func() {
 		if n++; n == events+1 {
-			_ = p.Signal(how) // it may have ended
+			strike()
 			stop()
 		}
 	}))

@@ -2,8 +2,6 @@ package bare
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -13,11 +11,10 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 
 	"permitledger/eventstore"
+	"permitledger/eventstore/direct"
 )
 
 // What an append may expect of its stream besides a revision.
@@ -72,17 +69,7 @@ func dial(conf *esdb.Configuration) (*grpc.ClientConn, error) {
 	if address == "" && len(conf.GossipSeeds) > 0 {
 		address = conf.GossipSeeds[0].String()
 	}
-	options := []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage))}
-	if conf.DisableTLS {
-		options = append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	} else {
-		options = append(options, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-			InsecureSkipVerify: conf.SkipCertificateVerification, RootCAs: conf.RootCAs})))
-	}
-	if conf.Username != "" {
-		options = append(options, grpc.WithPerRPCCredentials(basic{conf.Username, conf.Password}))
-	}
-	return grpc.NewClient(address, options...)
+	return direct.Dial(conf, address, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
 }
 
 // Close closes the connections. Nothing may be under way.
@@ -237,15 +224,3 @@ func (c *Client) Delete(ctx context.Context, stream string) error {
 	_, err := c.client.DeleteStream(ctx, stream, esdb.DeleteStreamOptions{ExpectedRevision: esdb.Any{}})
 	return err
 }
-
-// basic is a name and password as EventStoreDB takes them.
-type basic struct{ user, password string }
-
-// GetRequestMetadata implements credentials.PerRPCCredentials.
-func (b basic) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte(b.user+":"+b.password))}, nil
-}
-
-// RequireTransportSecurity implements credentials.PerRPCCredentials: whether
-// the line is safe is the connection string's to say.
-func (basic) RequireTransportSecurity() bool { return false }

@@ -2,25 +2,20 @@ package storetest
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
-	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
+
+	"permitledger/eventstore/direct"
 )
 
 const persistentService = "event_store.client.persistent_subscriptions.persistentsubscriptions"
@@ -106,75 +101,9 @@ func (s *Server) Close() error {
 // dialLeader connects to the one node that is named, or to the leader of the
 // cluster: only there is one's own write certain to be read.
 func dialLeader(ctx context.Context, config *esdb.Configuration) (*grpc.ClientConn, error) {
-	seeds := make([]string, 0, len(config.GossipSeeds))
-	for _, seed := range config.GossipSeeds {
-		seeds = append(seeds, net.JoinHostPort(seed.Host, strconv.Itoa(int(seed.Port))))
-	}
-	if len(seeds) == 0 {
-		if !config.DnsDiscover {
-			return dial(config, config.Address)
-		}
-		seeds = append(seeds, config.Address)
-	}
-	var failures []error
-	for _, seed := range seeds {
-		leader, err := askLeader(ctx, config, seed)
-		if err == nil {
-			return dial(config, leader)
-		}
-		failures = append(failures, err)
-	}
-	return nil, errors.Join(failures...)
-}
-
-func askLeader(ctx context.Context, config *esdb.Configuration, seed string) (string, error) {
-	conn, err := dial(config, seed)
+	address, err := direct.Leader(ctx, config)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(ctx, answerTime/2)
-	defer cancel()
-	info, err := gossip.NewGossipClient(conn).Read(ctx, &shared.Empty{})
-	if err != nil {
-		return "", fmt.Errorf("ask %s for the members of the cluster: %w", seed, err)
-	}
-	for _, m := range info.GetMembers() {
-		if m.GetIsAlive() && m.GetState() == gossip.MemberInfo_Leader {
-			return net.JoinHostPort(m.GetHttpEndPoint().GetAddress(), strconv.Itoa(int(m.GetHttpEndPoint().GetPort()))), nil
-		}
-	}
-	return "", fmt.Errorf("%s knows of no leader", seed)
+	return direct.Dial(config, address, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.MaxCallSendMsgSize(64<<20)))
 }
-
-func dial(config *esdb.Configuration, address string) (*grpc.ClientConn, error) {
-	options := []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.MaxCallSendMsgSize(64<<20))}
-	if config.DisableTLS {
-		options = append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	} else {
-		secure := &tls.Config{InsecureSkipVerify: config.SkipCertificateVerification, RootCAs: config.RootCAs}
-		if config.UserCertFile != "" {
-			pair, err := tls.LoadX509KeyPair(config.UserCertFile, config.UserKeyFile)
-			if err != nil {
-				return nil, err
-			}
-			secure.Certificates = append(secure.Certificates, pair)
-		}
-		options = append(options, grpc.WithTransportCredentials(credentials.NewTLS(secure)))
-		if config.Username != "" {
-			options = append(options, grpc.WithPerRPCCredentials(password{config.Username, config.Password}))
-		}
-	}
-	return grpc.NewClient(address, options...)
-}
-
-// password sends basic authentication, as the official client does.
-type password struct{ name, word string }
-
-// GetRequestMetadata is asked for each call.
-func (p password) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte(p.name+":"+p.word))}, nil
-}
-
-// RequireTransportSecurity keeps the password off an open wire.
-func (p password) RequireTransportSecurity() bool { return true }

@@ -29,25 +29,28 @@ type copier struct {
 	reached eventstore.Position // of the target: up to here it is the same
 	number  uint64              // how many events that are
 	found   uint64              // how many were there at first
+
+	several severalAtOnce
+	certain bool // the last failure was of a batch that was sent by itself, or of the source
 }
 
 // run copies. It compares as long as the target has events, then appends until
 // the source has none or the target is not where it was believed to be; then it
-// compares again. One append follows the other: several at a time could come to
-// lie in another order.
+// compares again.
 func (c *copier) run(ctx context.Context) error {
 	var because error // the last append was not taken
 	for {
 		before := c.number
 		if err := c.compare(ctx); err != nil {
-			return err
+			return disordered(because, err)
 		}
-		if because == nil {
+		switch {
+		case because == nil:
 			c.found = c.number
-		} else if c.number == before {
+		case c.certain && c.number == before:
 			return because
 		}
-		if because = c.append(ctx); because == nil || ctx.Err() != nil {
+		if because = c.append(ctx); because == nil || ctx.Err() != nil || errors.Is(because, ErrOrder) {
 			return because
 		}
 	}
@@ -65,20 +68,28 @@ func (c *copier) compare(ctx context.Context) error {
 }
 
 // append writes the rest of the source. Nil says that all of it is written.
+// Otherwise it has put back what was not, or is not known to be.
 func (c *copier) append(ctx context.Context) error {
 	for {
 		batch, err := c.batch()
-		if err != nil || len(batch) == 0 {
-			return err
+		switch {
+		case err != nil:
+			err, c.certain = fmt.Errorf("read the source: %w", err), true
+		case len(batch) == 0:
+			err = c.settle(ctx)
+		case c.several.excludes(batch):
+			err = c.single(ctx, batch)
+		default:
+			err = c.send(ctx, batch)
 		}
-		done, err := c.write(ctx, batch)
 		if err != nil {
 			c.source.putBack(batch)
-			return explain(batch[0], err)
+			c.source.putBack(c.several.forget())
+			return err
 		}
-		c.reached = done.Position
-		c.number += uint64(len(batch))
-		c.told(Copying, batch[len(batch)-1])
+		if len(batch) == 0 {
+			return nil
+		}
 	}
 }
 
@@ -90,7 +101,7 @@ func (c *copier) batch() (batch []eventstore.Recorded, err error) {
 		if err != nil || next == nil {
 			return batch, err
 		}
-		size += len(next.Data) + len(next.Metadata) + 2*len(next.Type)
+		size += sizeOf(*next)
 		if len(batch) > 0 && (size > maxBatchBytes || !follows(batch[len(batch)-1], *next)) {
 			return batch, nil
 		}
@@ -100,11 +111,40 @@ func (c *copier) batch() (batch []eventstore.Recorded, err error) {
 	return batch, nil
 }
 
+// sizeOf is how much of a server's limit for one append an event takes.
+func sizeOf(r eventstore.Recorded) int { return len(r.Data) + len(r.Metadata) + 2*len(r.Type) }
+
 // follows reports whether an event can be in the same append as the one before
 // it. Metadata goes alone: a server that is given several for a deleted stream
 // would write the stream again only after the last.
 func follows(before, next eventstore.Recorded) bool {
 	return next.Stream == before.Stream && next.Revision == before.Revision+1 && !isMetadata(next)
+}
+
+// single writes a batch while no other is under way.
+func (c *copier) single(ctx context.Context, batch []eventstore.Recorded) error {
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
+	c.several.singly = max(c.several.singly-1, 0)
+	done, err := c.write(ctx, batch)
+	if err != nil {
+		c.certain = true
+		return explain(batch[0], err)
+	}
+	return c.written(batch, done)
+}
+
+// written moves what is known to be the same over a batch that was answered.
+func (c *copier) written(batch []eventstore.Recorded, done eventstore.Appended) error {
+	last := batch[len(batch)-1]
+	if done.Position <= c.reached {
+		return fmt.Errorf("%w: it has %s before the event that it follows in the source", ErrOrder, describe(last))
+	}
+	c.reached = done.Position
+	c.number += uint64(len(batch))
+	c.told(Copying, last)
+	return nil
 }
 
 // write has the target do what the source has done.

@@ -26,6 +26,7 @@ type side struct {
 	stop func()
 	held []eventstore.Recorded // come before what next gives
 	room [1]eventstore.Recorded
+	err  error // that next gave: a log that cannot be read has no end
 }
 
 func pull(events iter.Seq2[eventstore.Recorded, error]) *side {
@@ -36,8 +37,12 @@ func pull(events iter.Seq2[eventstore.Recorded, error]) *side {
 // peek gives the next event and leaves it there; nil at the end.
 func (s *side) peek() (*eventstore.Recorded, error) {
 	if len(s.held) == 0 {
+		if s.err != nil {
+			return nil, s.err
+		}
 		r, err, ok := s.next()
 		if err != nil || !ok {
+			s.err = err
 			return nil, err
 		}
 		s.held = append(s.room[:0], r)
@@ -124,10 +129,11 @@ func difference(s, t eventstore.Recorded) string {
 }
 
 // copies reports whether a stream is one that people write to, or the metadata
-// of one. What servers keep for themselves begins with $.
+// of one. The streams that a server keeps for itself begin with $, and those of
+// the service speak of this one event store.
 func (c *copier) copies(stream string) bool {
 	about := originalOf(stream)
-	return !strings.HasPrefix(about, "$") && (c.Leave == nil || !c.Leave(about))
+	return !strings.HasPrefix(about, "$") && !eventstore.IsServiceStream(about) && (c.Leave == nil || !c.Leave(about))
 }
 
 // originalOf names the stream that a stream of metadata is about.

@@ -3,21 +3,24 @@
 // from one cluster to the next, and back.
 //
 // What is copied is every stream but the server's own (those that begin with
-// $), each event with its id, type, data, metadata and content type at its
-// revision, in the order of $all; metadata of streams, deletions and tombstones
-// among them. So an event has the same ledger number in the copy. What a server
-// makes itself cannot be copied: positions, the time at which it took an event,
-// and the ids of tombstones and of the metadata that it writes when a stream is
-// deleted or written again.
+// $) and the service's (permitledger-), each event with its id, type, data,
+// metadata and content type at its revision, in the order of $all; metadata of
+// streams, deletions and tombstones among them. So an event has the same ledger
+// number in the copy. What a server makes itself cannot be copied: positions,
+// the time at which it took an event, and the ids of tombstones and of the
+// metadata that it writes when a stream is deleted or written again.
 //
 // There is one loop, and no note of how far a copy is. The target's own log
 // tells: it is read beside the source's and has to be the beginning of the same
 // log; where it ends, copying goes on. So a copy that was interrupted, one whose
 // last append has an unknown outcome, and one that a source has outgrown are the
 // same case, and every run begins with checking what the ones before have done.
+// One thing cannot be taken up again: a target that has got events in another
+// order, see ErrOrder.
 //
-// Begin reading at Copy, then copier.run. Nothing here locks anything: who
-// copies stops the writers of both sides, and is told when they did not.
+// Begin reading at Copy, then copier.run; several.go has the appends under way.
+// Nothing here locks anything: who copies stops the writers of both sides, and
+// is told when they did not.
 package transfer
 
 import (
@@ -39,6 +42,14 @@ var (
 	// ErrTombstone is returned for a stream of the ledger that was tombstoned.
 	// The tombstone counts as an event of the ledger, and its id is the server's.
 	ErrTombstone = errors.New("a stream of the ledger was tombstoned, which a copy cannot repeat under the same event id")
+	// ErrRevived is returned for a source in which a deleted stream was written
+	// again though its metadata had a tombstone. An EventStoreDB server that is
+	// asked for that does not survive it.
+	ErrRevived = errors.New("a deleted stream was written again after the tombstone of its metadata, as an earlier version of the node allowed")
+	// ErrOrder is returned when the target has got events in another order than
+	// the source: of several appends under way it has written a later one without
+	// one before it. No later append mends that.
+	ErrOrder = errors.New("the target has got events in another order than the source; begin again with an empty event store")
 	// ErrDisturbed is returned when somebody else writes to the target.
 	ErrDisturbed = errors.New("somebody else writes to the target")
 )
@@ -107,16 +118,19 @@ type Report struct {
 
 // Copy brings everything that the source holds now into the target, which is
 // empty or holds the beginning of the same log, and verifies that both are the
-// same. Streams of the servers' own count for nothing there. Whatever ends it,
-// the same call goes on where it stopped.
+// same. Streams of the servers' own count for nothing there. Whatever ends it
+// but ErrOrder, the same call goes on where it stopped.
 func Copy(ctx context.Context, from, to *eventstore.Store, o Options) (Report, error) {
 	c := &copier{from: from.Verbatim(), to: to.Verbatim(), Options: o}
 	var err error
 	if c.until, err = c.from.Head(ctx); err != nil {
 		return Report{}, fmt.Errorf("find the end of the source: %w", err)
 	}
-	c.source = pull(c.eventsOf(ctx, c.from, 0, c.until))
+	c.source = pull(c.ofSource(ctx))
 	defer c.source.stop()
+	c.several.pipeline = c.to.Pipeline()
+	c.several.singly = 1 // a refusal of the first batch, as for a missing right, leaves nothing behind it
+	defer c.endPipeline()
 	if err := c.run(ctx); err != nil {
 		return Report{}, err
 	}
