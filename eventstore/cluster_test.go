@@ -37,6 +37,9 @@ type cluster struct {
 	log     streams.StreamsClient
 	direct  *eventstore.Store
 	members []*member
+	// behind gives what a server adds behind a message of a read. Nil: nothing.
+	// It is set before anybody connects.
+	behind func(*streams.ReadResp) []*streams.ReadResp
 
 	mu     sync.Mutex
 	heard  *sync.Cond // of all that is counted here
@@ -224,6 +227,11 @@ func (m *member) Read(req *streams.ReadReq, out streams.Streams_ReadServer) erro
 		}
 		if err == nil {
 			err = out.Send(part)
+		}
+		if err == nil && m.cluster.behind != nil {
+			for _, more := range m.cluster.behind(part) {
+				err = errors.Join(err, out.Send(more))
+			}
 		}
 		if err != nil {
 			return err

@@ -16,9 +16,11 @@ type Handler interface {
 	// CaughtUp is called each time the end of the log has been reached: once
 	// after the start and again after each interruption.
 	CaughtUp() error
-	// Progress says that nothing of the ledger that was not handed over lies
-	// up to a position. It is for showing that one is not behind. It must not
-	// be stored to resume from: a later event may carry the same position.
+	// Progress reports that every ledger event up to this position has been
+	// delivered. It shows that the log answers, and says nothing about its end:
+	// only CaughtUp does. While a server reads what is stored, its position is
+	// where a page began: it may be 0, and less than that of an event delivered
+	// before. Do not store it to resume from: a later event may carry it too.
 	Progress(Position) error
 }
 
@@ -26,12 +28,22 @@ type Handler interface {
 // tells how far it has come.
 const searchWindow = 512
 
-// message is one message of a subscription: an event, or a position that was
-// reached, or neither when it has caught up.
+// message is one message of a subscription. Only its kind says which: each
+// value of the other fields may occur, also 0.
 type message struct {
-	event    *Recorded
-	progress Position
+	kind  messageKind
+	event *Recorded // of an event
+	upTo  Position  // of progress
 }
+
+// messageKind is a kind of message. The zero value is none.
+type messageKind uint8
+
+const (
+	kindEvent messageKind = iota + 1
+	kindCaughtUp
+	kindProgress
+)
 
 // Subscribe follows the ledger's events from strictly after a position, for
 // ever. It reconnects by itself and goes on after the last event that was
@@ -55,8 +67,8 @@ func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error 
 		return follow(sub, emit)
 	}
 	return takeUp(ctx, s, forEver, open, func(m message) error {
-		switch {
-		case m.event != nil:
+		switch m.kind {
+		case kindEvent:
 			if m.event.Position <= last {
 				return nil
 			}
@@ -64,11 +76,12 @@ func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error 
 				return err
 			}
 			last = m.event.Position
-			return nil
-		case m.progress != 0:
-			return h.Progress(m.progress)
+		case kindCaughtUp:
+			return h.CaughtUp()
+		case kindProgress:
+			return h.Progress(m.upTo)
 		}
-		return h.CaughtUp()
+		return nil
 	})
 }
 
@@ -91,10 +104,12 @@ func follow(sub *esdb.Subscription, emit func(message) bool) error {
 				continue
 			}
 			r := recorded(got.EventAppeared.Event)
-			m.event = &r
+			m = message{kind: kindEvent, event: &r}
 		case got.CheckPointReached != nil:
-			m.progress = Position(got.CheckPointReached.Commit)
-		case got.CaughtUp == nil:
+			m = message{kind: kindProgress, upTo: Position(got.CheckPointReached.Commit)}
+		case got.CaughtUp != nil:
+			m = message{kind: kindCaughtUp}
+		default:
 			continue
 		}
 		if !emit(m) {
