@@ -40,10 +40,18 @@ type message struct {
 type messageKind uint8
 
 const (
-	kindEvent messageKind = iota + 1
+	kindConfirmed messageKind = iota + 1 // the server has taken the subscription
+	kindEvent
 	kindCaughtUp
 	kindProgress
 )
+
+// isConfirmation reports whether a message of a stream only says that the
+// server has taken a subscription. It may drop it the moment after.
+func isConfirmation(v any) bool {
+	m, ok := v.(message)
+	return ok && m.kind == kindConfirmed
+}
 
 // Subscribe follows the ledger's events from strictly after a position, for
 // ever. It reconnects by itself and goes on after the last event that was
@@ -64,6 +72,9 @@ func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error 
 			return err
 		}
 		defer func() { _ = sub.Close() }()
+		if !emit(message{kind: kindConfirmed}) {
+			return nil
+		}
 		return follow(sub, emit)
 	}
 	return takeUp(ctx, s, forEver, open, func(m message) error {
