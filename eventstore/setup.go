@@ -63,7 +63,7 @@ func (s *Store) SetUp(ctx context.Context, u Setup) (done []string, err error) {
 	if u.User == "" || strings.HasPrefix(u.User, "$") {
 		return nil, fmt.Errorf("%q is no user: name the one whom the ledger signs in as", u.User)
 	}
-	for _, step := range []func(context.Context, Setup) (string, error){s.setDefaults, s.letReadAll} {
+	for _, step := range []func(context.Context, Setup) (string, error){s.setDefaults, s.letReadAll, s.boundCheck} {
 		said, err := step(ctx, u)
 		if err != nil {
 			return done, err
@@ -152,6 +152,32 @@ func (s *Store) letReadAll(ctx context.Context, u Setup) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("let %s read $all", u.User), nil
+}
+
+// checkStream is where the service tries whether it may write.
+const checkStream = "permitledger-check"
+
+// boundCheck has the server keep only the newest event of the stream of checks,
+// which the ledger's user reads and writes.
+func (s *Store) boundCheck(ctx context.Context, u Setup) (string, error) {
+	const stream, bound = "$$" + checkStream, "$maxCount"
+	metadata, expected, err := s.lastObject(ctx, stream)
+	if err != nil {
+		return "", err
+	}
+	bounded, err := sameJSON(metadata[bound], 1)
+	if err != nil {
+		return "", err
+	}
+	listed, err := sameJSON(metadata["$acl"], u.defaults())
+	if err != nil || bounded && listed {
+		return "", err
+	}
+	metadata[bound] = json.RawMessage("1")
+	if err := s.putObject(ctx, stream, "$metadata", expected, metadata, "$acl", u.defaults()); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("let %s read and write %s, of which one event is kept", u.User, checkStream), nil
 }
 
 // listIn is the access list under a key of an object, empty where there is none.

@@ -60,13 +60,18 @@ func isConfirmation(v any) bool {
 // ErrDamaged when the server cannot read what comes next, or with an error that
 // matches ErrDenied or ErrCredentials when it does not let this user.
 func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error {
+	return s.follow(ctx, after, LedgerPrefixes(), h)
+}
+
+// follow is Subscribe for streams with other prefixes.
+func (s *Store) follow(ctx context.Context, after Position, prefixes []string, h Handler) error {
 	last := after
 	open := func(ctx context.Context, c *esdb.Client, emit func(message) bool) error {
 		sub, err := c.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
 			From:               clientPosition(last), // without it the client starts at the end
 			MaxSearchWindow:    searchWindow,
 			CheckpointInterval: 1,
-			Filter:             &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: LedgerPrefixes()},
+			Filter:             &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: prefixes},
 		})
 		if err != nil {
 			return err
@@ -75,7 +80,7 @@ func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error 
 		if !emit(message{kind: kindConfirmed}) {
 			return nil
 		}
-		return follow(sub, emit)
+		return deliverAll(sub, emit)
 	}
 	return takeUp(ctx, s, forEver, open, func(m message) error {
 		switch m.kind {
@@ -99,8 +104,8 @@ func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error 
 // errDropped ends a subscription for which the client gave no reason.
 var errDropped = errors.New("the subscription was dropped")
 
-// follow hands on what a subscription brings until it is dropped.
-func follow(sub *esdb.Subscription, emit func(message) bool) error {
+// deliverAll hands on what a subscription brings until it is dropped.
+func deliverAll(sub *esdb.Subscription, emit func(message) bool) error {
 	for {
 		got := sub.Recv()
 		var m message
