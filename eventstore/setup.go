@@ -155,29 +155,26 @@ func (s *Store) letReadAll(ctx context.Context, u Setup) (string, error) {
 }
 
 // checkStream is where the service tries whether it may write.
-const checkStream = "permitledger-check"
+const checkStream = servicePrefix + "check"
 
-// boundCheck has the server keep only the newest event of the stream of checks,
-// which the ledger's user reads and writes.
-func (s *Store) boundCheck(ctx context.Context, u Setup) (string, error) {
+// boundCheck has the server keep only the newest event of the stream of checks.
+// That stream has no access list of its own: it shows what the default one lets
+// the ledger's user do with the streams of the ledger.
+func (s *Store) boundCheck(ctx context.Context, _ Setup) (string, error) {
 	const stream, bound = "$$" + checkStream, "$maxCount"
 	metadata, expected, err := s.lastObject(ctx, stream)
 	if err != nil {
 		return "", err
 	}
-	bounded, err := sameJSON(metadata[bound], 1)
-	if err != nil {
+	_, listed := metadata["$acl"]
+	if bounded, err := sameJSON(metadata[bound], 1); err != nil || bounded && !listed {
 		return "", err
 	}
-	listed, err := sameJSON(metadata["$acl"], u.defaults())
-	if err != nil || bounded && listed {
+	delete(metadata, "$acl")
+	if err := s.putObject(ctx, stream, "$metadata", expected, metadata, bound, 1); err != nil {
 		return "", err
 	}
-	metadata[bound] = json.RawMessage("1")
-	if err := s.putObject(ctx, stream, "$metadata", expected, metadata, "$acl", u.defaults()); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("let %s read and write %s, of which one event is kept", u.User, checkStream), nil
+	return fmt.Sprintf("had one event kept of %s, where the right to write is tried", checkStream), nil
 }
 
 // listIn is the access list under a key of an object, empty where there is none.

@@ -21,7 +21,7 @@ type setupCommand struct {
 // Help is what --help says beside the flags.
 func (setupCommand) Help() string {
 	return "It sets the default access list in $settings, so that only the ledger's user and admins write and read and only admins delete; " +
-		"lets that user read $all, and read and write permitledger-check, of which one event is kept; and makes the persistent subscriptions of " +
+		"lets that user read $all; has one event kept of permitledger-check, where serve tries its right to write; and makes the persistent subscriptions of " +
 		"the ledger's reactors. What is as it should be is left alone, so it " +
 		"may be run again, and has to be after an upgrade that brings new reactors. Then serve needs no admin's rights. " +
 		"It prints a line for each thing that it has done, and then names who else may read $all and write the ledger's streams."

@@ -124,10 +124,11 @@ func difference(s, t eventstore.Recorded) string {
 }
 
 // copies reports whether a stream is one that people write to, or the metadata
-// of one. What servers keep for themselves begins with $.
+// of one. The streams that a server keeps for itself begin with $, and those of
+// the service speak of this one event store.
 func (c *copier) copies(stream string) bool {
 	about := originalOf(stream)
-	return !strings.HasPrefix(about, "$") && (c.Leave == nil || !c.Leave(about))
+	return !strings.HasPrefix(about, "$") && !eventstore.IsServiceStream(about) && (c.Leave == nil || !c.Leave(about))
 }
 
 // originalOf names the stream that a stream of metadata is about.
