@@ -42,7 +42,7 @@ type parcel struct {
 // mostParcels bounds what is on its way in one direction.
 const mostParcels = 4096
 
-// call is one call as latency as it has been seen.
+// call is one call as far as it has been seen.
 type call struct {
 	path     string
 	began    bool // its first message was seen
