@@ -34,7 +34,7 @@ func TestEmbeddedNodeKeepsRulesInEveryRound(t *testing.T) {
 			s := connect(t, "esdb://"+proxy.Addr()+"?tls=false")
 			for round := range rounds {
 				began := time.Now()
-				for r := range storetest.Run(t.Context(), s, storetest.Options{Parallel: tc.parallel}, storetest.Cases()...) {
+				for r := range storetest.Run(t.Context(), s, storetest.Options{Parallel: tc.parallel, Timeout: 3 * time.Minute}, storetest.Cases()...) {
 					if r.Outcome != storetest.Passed || len(r.Left) > 0 {
 						t.Errorf("round %d: %s %s: %s: %s", round+1, r.Number, r.Name, r.Outcome, strings.Join(append(r.Because, r.Left...), "\n"))
 					}
