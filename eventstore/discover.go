@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -17,7 +16,8 @@ import (
 // Connection is whether the log can be reached, as far as is known.
 type Connection struct {
 	// Up says that the leader has answered, and no call has found since that
-	// the connection is of no more use.
+	// the connection is of no more use. After an outage a call has to be
+	// answered: that a session was made is not enough.
 	Up bool
 	// Since is since when it is so. It is zero before the first call.
 	Since time.Time
@@ -32,7 +32,7 @@ func (s *Store) Connection() Connection { return s.conn.connection() }
 func (c *connector) connection() Connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current != nil {
+	if c.current != nil && !c.away {
 		return Connection{Up: true, Since: c.since}
 	}
 	return Connection{Since: c.since, Reason: c.reason}
@@ -61,21 +61,22 @@ func (c *connector) dialLocked() {
 		c.since = time.Now()
 	}
 	c.dialing = make(chan struct{})
-	go c.dial(c.dialing)
+	go c.dial(c.dialing, c.pauseLocked())
 }
 
-// dial looks for a node until it has one that leads, or the connector is
-// closed. It has its clients to itself, so nobody else can be caught in a
-// search that fails.
-func (c *connector) dial(done chan struct{}) {
+// dial looks for a node, after a pause, until it has one that leads, or the
+// connector is closed. It has its clients to itself, so nobody else can be
+// caught in a search that fails.
+func (c *connector) dial(done chan struct{}, pause time.Duration) {
 	var s *session
+	c.rest(pause)
 	for s == nil && !c.isClosed() {
 		conf := c.target()
 		if c.search(conf) == nil {
 			s = c.settle(conf)
 		}
 		if s == nil {
-			c.pause()
+			c.rest(time.Duration(c.conf.DiscoveryInterval) * time.Millisecond)
 		}
 	}
 	c.mu.Lock()
@@ -89,17 +90,12 @@ func (c *connector) dial(done chan struct{}) {
 		_ = s.client.Close()
 		return
 	}
-	away := time.Since(c.since).Round(time.Millisecond)
-	level := slog.LevelInfo
-	if !c.connected {
-		level = slog.LevelDebug // whoever asks one question wants its answer and nothing else
-	}
 	c.made++
 	s.id = c.made
 	close(c.renewed)
 	c.renewed = make(chan struct{})
-	c.current, c.since, c.reason, c.connected = s, time.Now(), "", true
-	c.logger.Log(context.Background(), level, "event store connected", "after", away)
+	c.current = s
+	c.madeLocked(s)
 }
 
 // target is where to look next: where the connection string says, or, once,
@@ -115,9 +111,12 @@ func (c *connector) target() esdb.Configuration {
 	return conf
 }
 
-// pause is between two attempts, as long as the connection string says.
-func (c *connector) pause() {
-	t := time.NewTimer(time.Duration(c.conf.DiscoveryInterval) * time.Millisecond)
+// rest waits, unless the connector is closed.
+func (c *connector) rest(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -105,7 +106,7 @@ func clientConfig(cfg Config) (*esdb.Configuration, error) {
 		return nil, err
 	}
 	if cfg.Socket != "" {
-		conf.Address = "unix://" + cfg.Socket
+		conf.Address = SocketAddress(cfg.Socket)
 		conf.GossipSeeds, conf.DnsDiscover, conf.DisableTLS = nil, false, true
 	}
 	if err := conf.Validate(); err != nil {
@@ -115,6 +116,10 @@ func clientConfig(cfg Config) (*esdb.Configuration, error) {
 	conf.NodePreference = esdb.NodePreferenceLeader
 	return conf, nil
 }
+
+// SocketAddress is the address of a unix socket as gRPC reads it: a URL, in which
+// a path with a "#", a "?" or a "%" would mean another one.
+func SocketAddress(path string) string { return (&url.URL{Scheme: "unix", Path: path}).String() }
 
 // Close ends all reads and subscriptions, waits a moment for appends under
 // way, and refuses everything afterwards. Close it before the server.

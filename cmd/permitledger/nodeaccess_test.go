@@ -110,7 +110,7 @@ func checkOn(t *testing.T, dir, connection string) {
 	check := func(user string) []string {
 		return []string{"node", "check", "--eventstore", connection, "--eventstore-credentials-file", filepath.Join(dir, user+".credentials")}
 	}
-	contains(t, permitledger(t, check("admin")...), " hold on this server", "; 0 do not, 0 are about what it does not offer")
+	contains(t, permitledger(t, check("admin")...), " and 0 do not.", " 0 differ, 0 are about what the server does not offer, and 0 are forbidden")
 	contains(t, refused(t, append(check("ledger"), "--only", "^1.1 ")...), "check as an admin", "nothing was written")
 	contains(t, refused(t, append(check("nobody"), "--only", "^1.1 ")...), "credentials file", "nobody.credentials")
 }
@@ -133,9 +133,13 @@ func serveOn(t *testing.T, dir, connection string) {
 	r.terminate()
 
 	contains(t, permitledger(t, setup...), "default access list", "made the persistent subscription permitledger-settlements")
-	if did, said, code := typed(t, setup...); code != 0 || did != "" {
+	access := "This server cannot be asked whether the user ledger exists.\n" +
+		"Beside admins and ledger, these may read $all: nobody.\n" +
+		"Beside admins and ledger, these may write the ledger's streams: nobody.\n"
+	if did, said, code := typed(t, setup...); code != 0 || did != access || !strings.Contains(said, "Nothing had to be done") {
 		t.Errorf("a second setup: %d, %s, it did %s", code, said, did)
 	}
+	contains(t, permitledger(t, append(setup, "--json", "--log-level", "error")...), `"done": []`, `"user": "cannot be asked"`, `"readAll": []`)
 	r = launch(t, serve...)
 	ready(t, r, "ok")
 	contains(t, refused(t, "reactors", "replay", "permitledger-settlements", "--data", filepath.Join(dir, "data")), "--eventstore, as an admin")

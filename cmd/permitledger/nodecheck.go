@@ -30,7 +30,8 @@ func (nodeCheckCommand) Help() string {
 		"also when it is interrupted; it reads $all only where it wrote. Others may go on working with the server. " +
 		"The user needs the right to read, write and delete such streams and their metadata and to read $all, " +
 		"and for persistent subscriptions to be in $admins, or in $ops with the right to read $persistentsubscription-… streams: an admin has them all. " +
-		"The exit code is 1 when a rule does not hold."
+		"The exit code is 1 when a rule that the ledger needs does not hold, or could not be checked. " +
+		"A rule that only other programs need prints DIFFERS where it does not hold, and leaves the exit code alone."
 }
 
 // checkedCase is one case in the JSON document.
@@ -38,6 +39,8 @@ type checkedCase struct {
 	Number       string            `json:"number"`
 	Name         string            `json:"name"`
 	Rule         string            `json:"rule"`
+	Needed       bool              `json:"neededByLedger"`
+	Others       string            `json:"otherPrograms,omitempty"`
 	Outcome      storetest.Outcome `json:"outcome"`
 	Because      []string          `json:"because,omitempty"`
 	NotRemoved   []string          `json:"notRemoved,omitempty"`
@@ -65,33 +68,75 @@ func (c nodeCheckCommand) Run(p *program) error {
 		return notChecked(err)
 	}
 	options := storetest.Options{Timeout: c.Timeout, Parallel: c.Parallel}
-	counts, checked, left := map[storetest.Outcome]int{}, []checkedCase{}, 0
+	var sum checkSum
+	checked := []checkedCase{}
 	for r := range storetest.Run(p.ctx, server, options, cases...) {
-		counts[r.Outcome]++
-		left += len(r.Left)
-		checked = append(checked, checkedCase{r.Number, r.Name, r.Rule, r.Outcome, r.Because, r.Left, r.Took.Milliseconds()})
+		sum.add(r)
+		checked = append(checked, checkedCase{r.Number, r.Name, r.Rule, r.NeededByLedger(), r.OtherPrograms, r.Outcome, r.Because, r.Left, r.Took.Milliseconds()})
 		if !c.JSON {
 			tell(p.stdout, r)
 		}
 	}
-	failed := counts[storetest.Failed] + counts[storetest.Forbidden] + counts[storetest.Interrupted]
 	if c.JSON {
-		if err := printDocument(p.stdout, map[string]any{"version": server.Version, "ok": failed == 0, "cases": checked}); err != nil {
+		if err := printDocument(p.stdout, map[string]any{"version": server.Version, "ok": sum.held(), "cases": checked}); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(p.stdout, "\nOf %d rules %d hold on this server, which says it is %s; %d do not, %d are about what it does not offer.\n",
-			len(cases), counts[storetest.Passed], server.Version, counts[storetest.Failed], counts[storetest.NotOffered])
+		fmt.Fprintf(p.stdout, "\nThis server says that it is %s. %s\n", server.Version, sum)
 	}
-	switch {
-	case counts[storetest.Interrupted] > 0:
-		return fmt.Errorf("stopped before it was done: %d rules were not checked", counts[storetest.Interrupted])
-	case counts[storetest.Failed] == 0 && counts[storetest.Forbidden] > 0:
-		return fmt.Errorf("%d rules could not be checked, because this user may not do what that needs: check as an admin", counts[storetest.Forbidden])
+	return sum.err()
+}
+
+// checkSum counts how rules ended: those that the ledger needs, and those that
+// only other programs need.
+type checkSum struct {
+	ledger, others [storetest.Interrupted + 1]int
+	left           int // streams and groups that could not be removed
+}
+
+func (s *checkSum) add(r storetest.Result) {
+	counts := &s.others
+	if r.NeededByLedger() {
+		counts = &s.ledger
+	}
+	counts[r.Outcome]++
+	s.left += len(r.Left)
+}
+
+func (s checkSum) interrupted() int {
+	return s.ledger[storetest.Interrupted] + s.others[storetest.Interrupted]
+}
+
+// held reports whether every rule that the ledger needs was seen to hold, and
+// no rule was left unchecked.
+func (s checkSum) held() bool {
+	return s.ledger[storetest.Failed]+s.ledger[storetest.Forbidden]+s.interrupted() == 0
+}
+
+func (s checkSum) String() string {
+	total := func(counts [storetest.Interrupted + 1]int) (n int) {
+		for _, c := range counts {
+			n += c
+		}
+		return n
+	}
+	return fmt.Sprintf("Of %d rules that the ledger needs %d hold and %d do not. "+
+		"Of %d that only other programs need %d hold, %d differ, %d are about what the server does not offer, and %d are forbidden to this user.",
+		total(s.ledger), s.ledger[storetest.Passed], s.ledger[storetest.Failed],
+		total(s.others), s.others[storetest.Passed], s.others[storetest.Differs], s.others[storetest.NotOffered], s.others[storetest.Forbidden])
+}
+
+// err is what the command ends with.
+func (s checkSum) err() error {
+	switch failed, forbidden := s.ledger[storetest.Failed], s.ledger[storetest.Forbidden]; {
+	case s.interrupted() > 0:
+		return fmt.Errorf("stopped before it was done: %d rules were not checked", s.interrupted())
 	case failed > 0:
-		return fmt.Errorf("%d rules do not hold: do not put a ledger on this server before it is clear why", counts[storetest.Failed])
-	case left > 0:
-		return errors.New("the rules hold, but not everything written could be removed again: delete the streams named above")
+		return fmt.Errorf("%d rules that the ledger needs do not hold: do not put a ledger on this server before it is clear why", failed)
+	case forbidden > 0:
+		return fmt.Errorf("%d rules could not be checked, because this user may not do what that needs: check as an admin", forbidden)
+	case s.left > 0:
+		return errors.New("the rules that the ledger needs hold, but not everything written could be removed again: delete the streams named above")
 	}
 	return nil
 }
@@ -124,18 +169,21 @@ func (c nodeCheckCommand) chosen() (cases []storetest.Case, err error) {
 }
 
 // tell writes the line of one case; of one that does not simply hold also the
-// rule and what was seen.
+// rule, what was seen, and why the ledger may do without.
 func tell(w io.Writer, r storetest.Result) {
 	mark := map[storetest.Outcome]string{
-		storetest.Passed: "ok", storetest.Failed: "FAILED", storetest.NotOffered: "NOT OFFERED",
+		storetest.Passed: "ok", storetest.Failed: "FAILED", storetest.Differs: "DIFFERS", storetest.NotOffered: "NOT OFFERED",
 		storetest.Forbidden: "FORBIDDEN", storetest.Interrupted: "not done",
 	}[r.Outcome]
 	fmt.Fprintf(w, "%-11s  %-5s %s\n", mark, r.Number, r.Name)
-	if r.Outcome == storetest.Failed {
+	if r.Outcome == storetest.Failed || r.Outcome == storetest.Differs {
 		fmt.Fprintf(w, "             rule: %s\n", r.Rule)
 	}
 	for _, line := range r.Because {
 		fmt.Fprintf(w, "             %s\n", strings.ReplaceAll(line, "\n", "\n             "))
+	}
+	if r.Outcome == storetest.Differs {
+		fmt.Fprintf(w, "             Only other programs need this rule. %s\n", r.OtherPrograms)
 	}
 	for _, line := range r.Left {
 		fmt.Fprintf(w, "             not removed: %s\n", line)

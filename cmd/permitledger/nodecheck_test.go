@@ -8,12 +8,14 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 
 	"permitledger/eventstore/node"
+	"permitledger/eventstore/storetest"
 )
 
 func openNode(t *testing.T) *node.Node {
@@ -73,7 +75,7 @@ func leftovers(t *testing.T, n *node.Node) (left []string) {
 func TestNodeCheck(t *testing.T) {
 	n := openNode(t)
 	contains(t, permitledger(t, "node", "check", "--eventstore", n.ConnectionString(), "--only", "^[24]"),
-		"ok           2.1   expectations that hold", "4.13", "0 do not")
+		"ok           2.1   expectations that hold", "4.13", " and 0 do not.", " 0 differ,")
 	if left := leftovers(t, n); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
@@ -91,6 +93,68 @@ func TestNodeCheck(t *testing.T) {
 		t.Errorf("a password that cannot be read: %s", said)
 	}
 	contains(t, refused(t, "node", "check", "--eventstore", "esdb://127.0.0.1:1?tls=false"), "See that the event store runs")
+}
+
+// A rule that could not be checked counts where the ledger needs it, and not
+// where only other programs do.
+func TestNodeCheckCountsForbiddenRulesOfTheLedgerOnly(t *testing.T) {
+	dir := place(t)
+	connection := securedNode(t, dir)
+	check := []string{"node", "check", "--eventstore", connection, "--eventstore-credentials-file", filepath.Join(dir, "ledger.credentials"), "--only", "^(6.2|8.1) "}
+	said, failed, code := typed(t, check...)
+	if code != 1 {
+		t.Errorf("a user who may not read $all: exit code %d", code)
+	}
+	contains(t, said, "FORBIDDEN    6.2 ", "FORBIDDEN    8.1 ", "Of 1 rules that the ledger needs 0 hold and 0 do not.", "and 1 are forbidden to this user")
+	contains(t, failed, "1 rules could not be checked", "check as an admin")
+	letRead(t, dir, connection)
+	said, failed, code = typed(t, check...)
+	if code != 0 {
+		t.Errorf("a user who may not make groups: exit code %d, %s", code, failed)
+	}
+	contains(t, said, "ok           6.2 ", "FORBIDDEN    8.1 ")
+	var document struct{ OK bool }
+	said, _, _ = typed(t, append(check, "--json")...)
+	if err := json.Unmarshal([]byte(said), &document); err != nil || !document.OK {
+		t.Errorf("as JSON: %v\n%s", err, said)
+	}
+}
+
+// Of rules that do not hold only those that the ledger needs forbid the server.
+func TestNodeCheckForbidsAServerOnlyForRulesOfTheLedger(t *testing.T) {
+	needed := storetest.Case{Number: "1.1", Name: "one", Rule: "The ledger needs it."}
+	others := storetest.Case{Number: "1.2", Name: "two", Rule: "Others need it.", OtherPrograms: "The ledger makes no such call."}
+	for _, tc := range []struct {
+		what    string
+		results []storetest.Result
+		ok      bool
+		says    string
+	}{
+		{"all hold", []storetest.Result{{Case: needed}, {Case: others}}, true, ""},
+		{"one of others differs", []storetest.Result{{Case: needed}, {Case: others, Outcome: storetest.Differs}}, true, ""},
+		{"one of others is forbidden", []storetest.Result{{Case: needed}, {Case: others, Outcome: storetest.Forbidden}}, true, ""},
+		{"one of others is not offered", []storetest.Result{{Case: others, Outcome: storetest.NotOffered}}, true, ""},
+		{"one of the ledger fails", []storetest.Result{{Case: needed, Outcome: storetest.Failed}, {Case: others}}, false, "do not put a ledger on this server"},
+		{"one of the ledger fails, one is forbidden", []storetest.Result{{Case: needed, Outcome: storetest.Failed}, {Case: needed, Outcome: storetest.Forbidden}}, false, "do not put a ledger on this server"},
+		{"one of the ledger is forbidden", []storetest.Result{{Case: needed, Outcome: storetest.Forbidden}}, false, "check as an admin"},
+		{"one of others was interrupted", []storetest.Result{{Case: needed}, {Case: others, Outcome: storetest.Interrupted}}, false, "1 rules were not checked"},
+		{"something is left", []storetest.Result{{Case: others, Outcome: storetest.Differs, Left: []string{"s"}}}, true, "not everything written could be removed again"},
+	} {
+		var sum checkSum
+		for _, r := range tc.results {
+			sum.add(r)
+		}
+		said := ""
+		if err := sum.err(); err != nil {
+			said = err.Error()
+		}
+		if sum.held() != tc.ok || (said == "") != (tc.says == "") || !strings.Contains(said, tc.says) {
+			t.Errorf("%s: ok is %t, the error %q", tc.what, sum.held(), said)
+		}
+	}
+	var line strings.Builder
+	tell(&line, storetest.Result{Case: others, Outcome: storetest.Differs, Because: []string{"seen something else"}})
+	contains(t, line.String(), "DIFFERS      1.2   two", "rule: Others need it.", "seen something else", "Only other programs need this rule. The ledger makes no such call.")
 }
 
 // Interrupted, it stops soon and still removes what it wrote.

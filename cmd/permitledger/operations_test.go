@@ -181,3 +181,23 @@ func TestACouncilsOwnFolder(t *testing.T) {
 		t.Error("config check made the data folder")
 	}
 }
+
+// In the address of a socket some characters mean more than themselves.
+func TestFoldersWithOddNamesWork(t *testing.T) {
+	dir := place(t)
+	other := launch(t, serveArgs(t, filepath.Join(dir, "aA"))...) // which "a%41" is, unescaped
+	for _, name := range []string{"a#b", "a?b", "a%41", "a%zz", "a b", "ä", `a"b`, "a'b", "a&b=c;d", "a:b@c", "a+b", "a\\b", "a\nb", "-a"} {
+		t.Run(name, func(t *testing.T) {
+			data, log := filepath.Join(dir, name), filepath.Join(dir, name+" log")
+			r := launch(t, serveArgs(t, data)...)
+			contains(t, permitledger(t, "projections", "list", "--data="+data), "accounts")
+			permitledger(t, "backup", filepath.Join(dir, name+" copied"), "--data="+data)
+			r.terminate()
+			contains(t, permitledger(t, "replay", "--data="+data), "No violations")
+			n := launchNode(t, log)
+			permitledger(t, "node", "backup", filepath.Join(dir, name+" of the node"), "--data="+log)
+			n.stop()
+		})
+	}
+	other.terminate()
+}

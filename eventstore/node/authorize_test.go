@@ -167,11 +167,18 @@ func TestWhatARefusalSays(t *testing.T) {
 // No method is served that nobody has thought about.
 func TestEveryMethodHasItsRight(t *testing.T) {
 	n := openNode(t, Options{})
-	for service, info := range n.server.GetServiceInfo() {
+	for service, info := range n.servers[0].GetServiceInfo() {
 		for _, m := range info.Methods {
 			if _, ok := methodRights["/"+service+"/"+m.Name]; !ok {
 				t.Errorf("%s/%s is served, and nothing says who may call it", service, m.Name)
 			}
 		}
+	}
+}
+
+// TestAccessListIsReadAfterByteOrderMark reads one as some editors save it.
+func TestAccessListIsReadAfterByteOrderMark(t *testing.T) {
+	if got := parseACL([]byte(byteOrderMark+`{"$acl":{"$r":"ann"}}`), keyACL); len(got["$r"]) != 1 || got["$r"][0] != "ann" {
+		t.Errorf("got %v", got)
 	}
 }

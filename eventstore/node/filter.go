@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -67,11 +66,7 @@ type expression interface {
 // anywhere in the name, if it has one, and else by its prefixes.
 func matcher(e expression) (func(string) bool, error) {
 	if e.GetRegex() != "" {
-		re, err := regexp.Compile(e.GetRegex())
-		if err != nil {
-			return nil, err
-		}
-		return re.MatchString, nil
+		return compileExpression(e.GetRegex())
 	}
 	prefixes := e.GetPrefix()
 	return func(name string) bool {

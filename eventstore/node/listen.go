@@ -20,7 +20,7 @@ func (n *Node) listen(address, socket string) error {
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}
-		n.listeners = append(n.listeners, l)
+		n.listeners = append(n.listeners, bounded(l, maxConnections))
 		n.addr = l.Addr().String()
 	}
 	if socket != "" {
@@ -28,7 +28,7 @@ func (n *Node) listen(address, socket string) error {
 		if err != nil {
 			return fmt.Errorf("listen on the socket %s: %w", socket, err)
 		}
-		n.listeners = append(n.listeners, l)
+		n.listeners = append(n.listeners, bounded(l, 0)) // the service's own reads all come by it
 		n.socket = socket
 	}
 	return nil
@@ -72,7 +72,8 @@ func listenSocket(path string) (net.Listener, error) {
 func (n *Node) Addr() string { return n.addr }
 
 // Socket is the path of the unix socket that the node listens on, "" if none.
-// A client reaches it by Configuration.Address = "unix://" + Socket().
+// A client reaches it by a Configuration.Address of the form "unix:///path", in
+// which the path is escaped as in a URL.
 func (n *Node) Socket() string { return n.socket }
 
 // ConnectionString is what esdb.ParseConnectionString takes to reach the node.

@@ -86,11 +86,14 @@ func understood(key string, value json.RawMessage) bool {
 	return true
 }
 
-// metadataFields is nil unless data is one JSON object. It is read into a map
-// because the keys are case-sensitive.
+// byteOrderMark is how some editors begin a text.
+const byteOrderMark = "\uFEFF"
+
+// metadataFields is nil unless data is one JSON object, perhaps after a
+// byte-order mark. It is read into a map because the keys are case-sensitive.
 func metadataFields(data []byte) map[string]json.RawMessage {
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil {
+	if json.Unmarshal(bytes.TrimPrefix(data, []byte(byteOrderMark)), &fields) != nil {
 		return nil
 	}
 	return fields

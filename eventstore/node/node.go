@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -32,6 +31,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // for clients that compress
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -44,6 +44,13 @@ const (
 
 	// closeWait is how long Close lets requests finish.
 	closeWait = 5 * time.Second
+
+	// handshakeWait is how long a new connection may take to speak gRPC.
+	handshakeWait = 10 * time.Second
+
+	// maxStreams is how many calls a TCP connection may have under way. The
+	// next ones wait in the client.
+	maxStreams = 100
 )
 
 // Options says where a node keeps its log and how it is reached.
@@ -60,7 +67,7 @@ type Options struct {
 	CertFile, KeyFile string
 	// UsersFile says who may do what, in lines as UserLine makes them. Empty
 	// means that whoever connects may read and write everything. By the socket
-	// one may do so in any case.
+	// one may do so in any case. ReloadUsers reads it again.
 	UsersFile string
 	// AnyoneMayWrite lets Listen be an address that other machines reach
 	// without a certificate and users.
@@ -99,12 +106,14 @@ type Node struct {
 	now       func() time.Time
 	instance  uuid.UUID
 
-	server    *grpc.Server
-	listeners []net.Listener
+	servers   []*grpc.Server // one for each listener
+	listeners []*connections
 	serving   sync.WaitGroup
 	addr      string
 	socket    string
 	leaf      *x509.Certificate // that TCP is served with; nil for no TLS
+	usersFile string
+	callers   *authenticator // nil for no users
 
 	closing   chan struct{} // closed when Close begins; ends subscriptions
 	closeOnce sync.Once
@@ -164,30 +173,52 @@ func (n *Node) start(o Options, s security) error {
 	if s.certificate != nil {
 		n.leaf = s.certificate.Leaf
 	}
+	n.usersFile = o.UsersFile
+	if s.users != nil {
+		n.callers = newAuthenticator(s.users, n.now)
+	}
 	n.startGroups(o)
-	n.server = grpc.NewServer(append(s.options(n),
-		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.ForceServerCodecV2(newFrameCodec()),
-		grpc.WaitForHandlers(true),
-		// The client pings every ten seconds, also while idle.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
-	)...)
-	streams.RegisterStreamsServer(n.server, streamService{Node: n})
-	persistent.RegisterPersistentSubscriptionsServer(n.server, persistentService{Node: n})
-	serverfeatures.RegisterServerFeaturesServer(n.server, featureService{})
-	gossip.RegisterGossipServer(n.server, gossipService{Node: n})
 	if err := n.listen(o.Listen, o.Socket); err != nil {
 		return err
 	}
+	options := append(append(s.options(n), keepAlive()...),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.ForceServerCodecV2(newFrameCodec()),
+		grpc.WaitForHandlers(true),
+		grpc.ConnectionTimeout(handshakeWait),
+	)
 	for _, l := range n.listeners {
-		n.serving.Go(func() {
-			if err := n.server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-				n.log.Error("stopped listening", "address", l.Addr().String(), "error", err)
-			}
-		})
+		n.serve(l, options)
 	}
 	return nil
+}
+
+// serve serves one listener.
+func (n *Node) serve(l *connections, options []grpc.ServerOption) {
+	if l.places != nil { // by TCP; the socket carries all that the service itself reads
+		options = append(options[:len(options):len(options)], grpc.MaxConcurrentStreams(maxStreams))
+	}
+	server := grpc.NewServer(options...)
+	streams.RegisterStreamsServer(server, streamService{Node: n})
+	persistent.RegisterPersistentSubscriptionsServer(server, persistentService{Node: n})
+	serverfeatures.RegisterServerFeaturesServer(server, featureService{})
+	gossip.RegisterGossipServer(server, gossipService{Node: n})
+	n.servers = append(n.servers, server)
+	n.serving.Go(func() {
+		if err := server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			n.log.Error("stopped listening", "address", l.Addr().String(), "error", err)
+		}
+	})
+}
+
+// keepAlive bears the pings of clients, also while they are idle. This client
+// pings every ten seconds, others as often as once a second; what comes a
+// little early for that is borne too.
+func keepAlive() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second / 2, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 10 * time.Second}),
+	}
 }
 
 func (n *Node) startSequencer(protect func(string) bool) error {
@@ -231,16 +262,33 @@ func (n *Node) Close() error {
 	return n.closeErr
 }
 
+// breakOff ends what would not end by itself. Closing the connections comes
+// first: the server waits for a peer that is silent in its handshake.
+func (n *Node) breakOff() {
+	broken := 0
+	for _, l := range n.listeners {
+		broken += l.breakOff()
+	}
+	if broken > 0 {
+		n.log.Warn("connections were broken off: their peers did not end them in time", "connections", broken, "after", closeWait)
+	}
+	for _, server := range n.servers {
+		server.Stop()
+	}
+}
+
 func (n *Node) close() error {
 	close(n.closing)
 	if n.groups != nil {
 		n.groups.shutdown()
 	}
-	if n.server != nil {
-		hard := time.AfterFunc(closeWait, n.server.Stop)
-		n.server.GracefulStop()
-		hard.Stop()
+	hard := time.AfterFunc(closeWait, n.breakOff)
+	var stopping sync.WaitGroup
+	for _, server := range n.servers {
+		stopping.Go(server.GracefulStop)
 	}
+	stopping.Wait()
+	hard.Stop()
 	for _, l := range n.listeners {
 		_ = l.Close() // most are closed by the server already
 	}

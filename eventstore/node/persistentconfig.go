@@ -20,12 +20,20 @@ const (
 	typeConfig    = "$PersistentConfig"
 	configVersion = "2"
 
-	strategyRoundRobin = "RoundRobin"
-	strategySingle     = "DispatchToSingle"
+	strategyRoundRobin    = "RoundRobin"
+	strategySingle        = "DispatchToSingle"
+	strategyPinned        = "Pinned"
+	strategyByCorrelation = "PinnedByCorrelation"
 
 	// defaultBatch is how many events are read where the client says 0.
 	defaultBatch = 20
 )
+
+// strategies is what a group of each strategy does in the terms of competing.
+var strategies = map[string]competing.Strategy{
+	strategyRoundRobin: competing.RoundRobin, strategySingle: competing.Single,
+	strategyPinned: competing.Pinned, strategyByCorrelation: competing.Pinned,
+}
 
 // groupConfig is the content of an event of configStream.
 type groupConfig struct {
@@ -53,9 +61,10 @@ type groupEntry struct {
 	MaxSubscriberCount    int32        `json:"maxSubscriberCount,omitempty"`
 	NamedConsumerStrategy string       `json:"namedConsumerStrategy"`
 
-	// ResumeFrom is where a group begins that starts at the end and has no
-	// checkpoint yet: the end as it was when the group was made. The original
-	// server does not write it down, and skips what comes while it is away.
+	// ResumeFrom is where a group begins that has no checkpoint yet and starts
+	// at the end, or whose stream was tombstoned already: the end as it was when
+	// the group was made. The original server does not write it down, and skips
+	// what comes while it is away.
 	ResumeFrom *uint64 `json:"resumeFrom,omitempty"`
 }
 
@@ -129,10 +138,11 @@ func (e *groupEntry) fromEnd() bool {
 
 // checkStart refuses strategies and names that the node does not serve.
 func (e *groupEntry) checkStart() error {
+	_, known := strategies[e.NamedConsumerStrategy]
 	switch {
-	case e.NamedConsumerStrategy != strategyRoundRobin && e.NamedConsumerStrategy != strategySingle:
-		return refusal(fmt.Sprintf("Consumer strategy %s does not exist. There are %s and %s.",
-			e.NamedConsumerStrategy, strategyRoundRobin, strategySingle))
+	case !known:
+		return refusal(fmt.Sprintf("Consumer strategy %s does not exist. There are %s, %s, %s and %s.",
+			e.NamedConsumerStrategy, strategyRoundRobin, strategySingle, strategyPinned, strategyByCorrelation))
 	case len(checkpointStream(e.key()))+len(metaPrefix) > maxStreamName:
 		return refusal("The names of the stream and the group are too long.")
 	}
@@ -164,7 +174,8 @@ func (e *groupEntry) settings() competing.Settings {
 		batch = min(defaultBatch, int(e.HistoryBufferSize)-1)
 	}
 	return competing.Settings{
-		Single:          e.NamedConsumerStrategy == strategySingle,
+		Strategy:        strategies[e.NamedConsumerStrategy],
+		Timings:         e.ExtraStatistics,
 		Timeout:         milliseconds(e.MessageTimeout),
 		MaxRetries:      int(e.MaxRetryCount),
 		MinCheckpoint:   uint64(e.MinCheckPointCount),
@@ -199,7 +210,7 @@ func (e *groupEntry) parsePlace(s string) (competing.Place, error) {
 		s = commit
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < -1 || n == math.MaxInt64 {
+	if err != nil || n < -1 || n == tombstoneRevision && e.ofAll() {
 		return 0, fmt.Errorf("%w: %q is no place in %q", errCorrupt, s, e.Stream)
 	}
 	return competing.Place(n), nil
@@ -207,11 +218,11 @@ func (e *groupEntry) parsePlace(s string) (competing.Place, error) {
 
 // begin is where the group begins without a checkpoint, inclusive.
 func (e *groupEntry) begin() (uint64, error) {
-	if e.fromEnd() {
-		if e.ResumeFrom == nil {
-			return 0, errors.New("it does not say where the end was")
-		}
+	if e.ResumeFrom != nil {
 		return *e.ResumeFrom, nil
+	}
+	if e.fromEnd() {
+		return 0, errors.New("it does not say where the end was")
 	}
 	p, err := e.parsePlace(e.StartPosition)
 	return uint64(max(p, 0)), err
@@ -221,25 +232,33 @@ func (e *groupEntry) begin() (uint64, error) {
 // for a group that begins there.
 func (n *Node) locate(e *groupEntry) error {
 	limit, _ := n.tail.get()
+	if !e.ofAll() {
+		return n.locateInStream(e)
+	}
 	if e.fromEnd() {
-		resume := limit
-		if !e.ofAll() {
-			h, err := n.headOf(e.Stream)
-			if err != nil {
-				return err
-			}
-			resume = 0
-			if !h.tombstoned {
-				resume = uint64(h.last + 1)
-			}
-		}
-		e.ResumeFrom = &resume
+		e.ResumeFrom = &limit
 		return nil
 	}
 	from, err := e.begin()
-	if err == nil && e.ofAll() && from >= limit && from > 0 {
+	if err == nil && from >= limit && from > 0 {
 		return refusal("Invalid Start From position: commit position must be less than or equal to the last commit position in the transaction file.")
 	}
+	return err
+}
+
+// locateInStream notes where the end is for a group that begins there. A
+// tombstoned stream has nothing for a new group, not even its tombstone.
+func (n *Node) locateInStream(e *groupEntry) error {
+	h, err := n.headOf(e.Stream)
+	if err != nil {
+		return err
+	}
+	if e.fromEnd() || h.tombstoned {
+		resume := uint64(h.last) + 1
+		e.ResumeFrom = &resume
+		return nil
+	}
+	_, err = e.begin()
 	return err
 }
 

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"permitledger/eventstore/node/internal/competing"
 )
 
@@ -32,6 +30,8 @@ type openGroup struct {
 	supply supply
 	seen   uint64 // the log was read up to here
 	reach  competing.Place
+	behind bool   // the group did not catch up yet, or had no room since
+	recent int    // events that came since the group caught up, up to its live buffer
 	saved  string // the last checkpoint, as it is written
 	fault  error  // why the group no longer serves anybody
 
@@ -49,6 +49,7 @@ func (s *groupSet) openGroup(e groupEntry) *openGroup {
 		consumers: make(map[competing.ConsumerID]*consumer),
 		writing:   writing{done: make(chan func(), 1), checkpoint: competing.Nowhere},
 		reach:     competing.Nowhere,
+		behind:    true,
 	}
 	if g.wall == nil {
 		g.wall = time.Now
@@ -72,14 +73,14 @@ func (g *openGroup) resume() error {
 	if err != nil {
 		return err
 	}
-	next := uint64(at + 1)
+	next := uint64(at) + 1
 	if at == competing.Nowhere {
 		if next, err = g.entry.begin(); err != nil {
 			return err
 		}
 	}
 	g.saved, g.reach = saved, at
-	g.supply = supply{Node: g.Node, stream: g.entry.Stream, all: g.entry.ofAll(), match: match}
+	g.supply = supply{Node: g.Node, stream: g.entry.Stream, all: g.entry.ofAll(), match: match, pins: g.entry.pins()}
 	g.supply.goOn(next)
 	g.state = competing.New(g.entry.settings(), at)
 	first, end, err := g.parkedRange(g.entry.key())
@@ -144,7 +145,7 @@ func (g *openGroup) advance() <-chan struct{} {
 	}
 	room := g.state.Room()
 	if room == 0 {
-		g.supply.live = false
+		g.supply.live, g.behind = false, true
 		return nil
 	}
 	events, through, err := g.supply.read(limit, room)
@@ -155,11 +156,14 @@ func (g *openGroup) advance() <-chan struct{} {
 	if g.supply.live {
 		g.seen = limit
 	}
+	wanted := 0
 	for _, e := range events {
 		if e.Wanted {
 			g.reach = e.Place
+			wanted++
 		}
 	}
+	g.countLive(wanted)
 	g.state.Read(g.wall(), events, through)
 	g.carryOut()
 	return always
@@ -169,9 +173,6 @@ func (g *openGroup) advance() <-chan struct{} {
 func (g *openGroup) fail(err error) {
 	g.fault = err
 	g.log.Error("persistent subscription stopped", "subscription", g.entry.key(), "error", err)
-	if errors.Is(err, errStreamEnded) {
-		err = errDropped
-	}
 	g.dropAll(err)
 }
 
@@ -207,7 +208,7 @@ func (g *openGroup) carryOut() {
 		if count == 0 {
 			break
 		}
-		events, next, err := g.readParked(g.entry.key(), from, count)
+		events, next, err := g.readParked(from, count)
 		if err != nil {
 			g.fail(err)
 			return
@@ -225,18 +226,18 @@ func (g *openGroup) carryOut() {
 
 // hand gives consumers what is theirs now and takes what no longer is.
 func (g *openGroup) hand(effects []competing.Effect) {
-	withdrawn := make(map[competing.ConsumerID]map[uuid.UUID]bool)
+	withdrawn := make(map[competing.ConsumerID]map[uint64]bool)
 	for _, e := range effects {
 		if w, ok := e.(competing.Withdraw); ok {
 			if withdrawn[w.From] == nil {
-				withdrawn[w.From] = make(map[uuid.UUID]bool)
+				withdrawn[w.From] = make(map[uint64]bool)
 			}
-			withdrawn[w.From][w.ID] = true
+			withdrawn[w.From][w.Position] = true
 		}
 	}
-	for id, ids := range withdrawn {
+	for id, positions := range withdrawn {
 		if c := g.consumers[id]; c != nil {
-			c.withdraw(ids)
+			c.withdraw(positions)
 		}
 	}
 	for _, e := range effects {
@@ -254,12 +255,7 @@ func (g *openGroup) hand(effects []competing.Effect) {
 // join lets a consumer in.
 func (g *openGroup) join(c *consumer, slots int) (id competing.ConsumerID, err error) {
 	ok := g.do(func() {
-		switch {
-		case errors.Is(g.fault, errStreamEnded):
-			err = errDropped
-			return
-		case g.fault != nil:
-			err = g.fault
+		if err = g.fault; err != nil {
 			return
 		}
 		g.joined++
@@ -326,12 +322,12 @@ func (c *consumer) give(d competing.Deliver) {
 	}
 }
 
-func (c *consumer) withdraw(ids map[uuid.UUID]bool) {
+func (c *consumer) withdraw(positions map[uint64]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	kept := c.queue[:0]
 	for _, d := range c.queue {
-		if !ids[d.ID] {
+		if !positions[d.Position] {
 			kept = append(kept, d)
 		}
 	}

@@ -109,6 +109,7 @@ func (g *openGroup) describe(info *persistent.SubscriptionInfo) {
 		info.LastKnownEventPosition = g.entry.place(g.reach)
 	}
 	info.ReadBufferCount, info.RetryBufferCount = int32(s.Fresh), int32(s.Retrying)
+	info.LiveBufferCount = int64(g.recent)
 	info.OutstandingMessagesCount, info.TotalInFlightMessages = int32(s.Holding), int32(s.Holding)
 	info.ParkedMessageCount = int64(s.Parked)
 
@@ -129,7 +130,20 @@ func (g *openGroup) describe(info *persistent.SubscriptionInfo) {
 			From: own.stats.from, Username: own.stats.user, ConnectionName: own.stats.name,
 			TotalItems: int64(c.Total), CountSinceLastMeasurement: int64(since), AverageItemsPerSecond: rate(since, took),
 			AvailableSlots: int32(c.Slots - c.Held), InFlightMessages: int32(c.Held),
+			ObservedMeasurements: measurements(c.Timings),
 		})
+	}
+}
+
+// countLive counts the events that came while the group listened. The original
+// server keeps the last of them beside those that wait, and empties that live
+// buffer when it has caught up. Here only their number is known.
+func (g *openGroup) countLive(events int) {
+	switch {
+	case !g.behind:
+		g.recent = min(g.recent+events, int(g.entry.LiveBufferSize))
+	case g.supply.live:
+		g.behind, g.recent = false, 0
 	}
 }
 

@@ -187,23 +187,28 @@ func (n *Node) parkedRange(key string) (first, end uint64, err error) {
 }
 
 // readParked reads some parked events, and tells where to go on.
-func (n *Node) readParked(key string, from uint64, count int) ([]competing.Event, uint64, error) {
-	limit, _ := n.tail.get()
-	view, err := n.engine.read(limit)
+func (g *openGroup) readParked(from uint64, count int) ([]competing.Event, uint64, error) {
+	limit, _ := g.tail.get()
+	view, err := g.engine.read(limit)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer view.close()
-	cursor := streamCursor{stream: parkedStream(key), next: from}
+	cursor := streamCursor{stream: parkedStream(g.entry.key()), next: from}
 	page, err := cursor.page(view, count)
 	if err != nil {
 		return nil, 0, err
 	}
 	var events []competing.Event
 	for i := range page {
-		if page[i].revision != tombstoneRevision {
-			events = append(events, newGroupEvent(&page[i], competing.Place(page[i].revision)))
+		if page[i].revision == tombstoneRevision {
+			continue
 		}
+		e := newGroupEvent(&page[i], competing.Place(page[i].revision))
+		if e.Pin, err = g.supply.pins.ofParked(view, &page[i], g.now()); err != nil {
+			return nil, 0, err
+		}
+		events = append(events, e)
 	}
 	if len(events) == 0 {
 		return nil, from + uint64(count), nil

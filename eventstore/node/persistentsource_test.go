@@ -113,30 +113,6 @@ func TestPersistentSupplyDeliversBelowTruncation(t *testing.T) {
 	}
 }
 
-// TestPersistentTombstone ends the service of a group whose stream ends.
-func TestPersistentTombstone(t *testing.T) {
-	n := openNode(t, Options{})
-	c := connect(t, n)
-	mustAppend(t, c, "s", "a")
-	createGroup(t, c, "s", "g", esdb.Start{}, settings())
-	m := joinGroup(t, c, "s", "g", 1)
-	m.expect("a")
-	if _, err := c.TombstoneStream(timeout(t), "s", esdb.TombstoneStreamOptions{ExpectedRevision: esdb.Any{}}); err != nil {
-		t.Fatal(err)
-	}
-	m.expect("dropped: Canceled")
-	_, err := c.SubscribeToPersistentSubscription(timeout(t), "s", "g", esdb.SubscribeToPersistentSubscriptionOptions{})
-	if err == nil || !strings.Contains(err.Error(), "was dropped") {
-		t.Errorf("a new consumer is told %v", err)
-	}
-	if got := infoOf(t, c, "s", "g").Status; got != "NotReady" {
-		t.Errorf("the group is %s", got)
-	}
-	if err := c.DeletePersistentSubscription(timeout(t), "s", "g", esdb.DeletePersistentSubscriptionOptions{}); err != nil {
-		t.Error(err)
-	}
-}
-
 // TestPersistentSlowConsumer has one consumer not read what it is sent: it
 // holds no more than it asked for, and nobody has to wait for it.
 func TestPersistentSlowConsumer(t *testing.T) {

@@ -1,13 +1,6 @@
 package node
 
-import (
-	"errors"
-
-	"permitledger/eventstore/node/internal/competing"
-)
-
-// errStreamEnded is returned when a group's stream was ended for good.
-var errStreamEnded = errors.New("the stream was ended by a tombstone")
+import "permitledger/eventstore/node/internal/competing"
 
 // supply reads for a group what lies beyond the place it has come to. It is a
 // cursor like that of any other subscription: nothing is kept for a group that
@@ -17,6 +10,7 @@ type supply struct {
 	stream string
 	all    bool
 	match  func(*record) bool // nil where everything is wanted
+	pins   *pins              // nil where events are pinned to no consumer
 
 	next    uint64          // revision to go on at, in a stream
 	cursor  allCursor       // in $all
@@ -60,7 +54,7 @@ func (s *supply) goOn(next uint64) {
 	if next <= firstPosition {
 		s.cursor = allCursor{next: firstPosition, exact: true}
 	}
-	s.through = competing.Place(next) - 1
+	s.through = competing.Place(next - 1)
 }
 
 func (s *supply) readAll(view *reader, most int) ([]record, []competing.Event, error) {
@@ -77,6 +71,9 @@ func (s *supply) readAll(view *reader, most int) ([]record, []competing.Event, e
 		}
 		e := newGroupEvent(rec, competing.Place(rec.position))
 		e.Wanted = s.match == nil || s.match(rec)
+		if e.Pin, err = s.pins.of(view, rec, s.now()); err != nil {
+			return nil, nil, err
+		}
 		events = append(events, e)
 	}
 	s.through = competing.Place(page[len(page)-1].position)
@@ -91,9 +88,10 @@ func (s *supply) readStream(view *reader, most int) ([]record, []competing.Event
 			return nil, nil, err
 		}
 		if h.tombstoned {
-			return nil, nil, errStreamEnded
+			s.next = max(s.next, tombstoneRevision)
+		} else {
+			s.next = h.goOn(s.next)
 		}
-		s.next = h.goOn(s.next)
 	}
 	cursor := streamCursor{stream: s.stream, next: s.next}
 	page, err := cursor.page(view, most)
@@ -105,15 +103,17 @@ func (s *supply) readStream(view *reader, most int) ([]record, []competing.Event
 	events := make([]competing.Event, 0, len(page))
 	for i := range page {
 		rec := &page[i]
-		if rec.revision == tombstoneRevision {
-			return nil, nil, errStreamEnded
+		if rec.revision != tombstoneRevision && h.expired(rec, now) {
+			continue
 		}
-		if !h.expired(rec, now) {
-			events = append(events, newGroupEvent(rec, competing.Place(rec.revision)))
+		e := newGroupEvent(rec, competing.Place(rec.revision))
+		if e.Pin, err = s.pins.of(view, rec, now); err != nil {
+			return nil, nil, err
 		}
+		events = append(events, e)
 	}
 	s.next = cursor.next
-	s.through = competing.Place(s.next) - 1
+	s.through = competing.Place(s.next - 1)
 	return page, events, nil
 }
 

@@ -59,6 +59,9 @@ func (s streamService) parseRead(ctx context.Context, o *streams.ReadReq_Options
 		resolve:   o.GetResolveLinks(),
 		edges:     o.GetControlOption().GetCompatibility() >= 1,
 	}
+	if err := checkEnum(ctx, o.GetReadDirection()); err != nil {
+		return nil, err
+	}
 	if o.GetUuidOption() == nil {
 		return nil, failInvalid(ctx, "The form of ids is not set.")
 	}

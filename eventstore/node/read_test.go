@@ -242,6 +242,9 @@ func TestMetadataHides(t *testing.T) {
 		{`{"$maxCount":1,"$tb":2}`, "f"},
 		{`{"$maxAge":3,"$maxCount":2}`, "e f"},
 		{`{"$maxCount":2`, "a b c d e f"},
+		{"\uFEFF" + `{"$maxCount":2}`, "e f"},
+		{"\uFEFF" + `{"$tb":9223372036854775807}`, "not found"},
+		{"\uFEFF\uFEFF" + `{"$maxCount":2}`, "a b c d e f"},
 		{`[2]`, "a b c d e f"},
 		{`null`, "a b c d e f"},
 		// One value of the wrong kind, and the rest counts for nothing either.

@@ -18,10 +18,12 @@ var allCases = []Case{
 		Rule: "$all holds every event once, in the order of positions, which is the order in which they were acknowledged. Backwards is the same order turned round."},
 	{Number: "6.4", Name: "what $all shows", check: checkAllShows,
 		Rule: "$all shows metadata, deletions and what is deleted or truncated in its stream, until the server scavenges."},
-	{Number: "6.5", Name: "reading $all with a filter", check: checkAllFilter,
+	{Number: "6.5", Name: "reading $all with a filter", check: checkAllFilter, OtherPrograms: "The ledger filters subscriptions, and no reads.",
 		Rule: "A read of $all takes a filter: prefixes or a regular expression, found anywhere, on the stream's name or the event's type, of both the expression; the count is of what fits."},
 	{Number: "6.6", Name: "following $all with a filter", check: checkFollowFilter,
-		Rule: "A subscription to $all takes the same filters, whatever the search window."},
+		Rule: "A subscription to $all takes prefixes of streams' names as a filter, whatever the search window."},
+	{Number: "6.7", Name: "following $all with other filters", check: checkFollowOtherFilters, OtherPrograms: "The ledger's subscription filters by prefixes of streams' names.",
+		Rule: "A subscription to $all takes the filters of a read, also without a search window."},
 }
 
 func checkAllForwards(r *room) {
@@ -171,15 +173,33 @@ func (r *room) filteredNames(after, before esdb.Position, filter *esdb.Subscript
 func checkFollowFilter(r *room) {
 	begin, list := r.filterings()
 	for _, f := range list {
-		for _, window := range []int{0, 1, 5, esdb.NoMaxSearchWindow} {
-			sub := r.followAll(esdb.SubscribeToAllOptions{From: begin, Filter: f.filter, MaxSearchWindow: window})
-			r.same(fmt.Sprintf("%s, window %d", f.what, window), sub.history(), f.want)
-			sub.close()
+		if f.filter.Regex == "" {
+			r.followFiltered(begin, f, 0, 1, 5, 512)
+		}
+	}
+}
+
+func checkFollowOtherFilters(r *room) {
+	begin, list := r.filterings()
+	for _, f := range list {
+		if f.filter.Regex == "" {
+			r.followFiltered(begin, f, esdb.NoMaxSearchWindow)
+		} else {
+			r.followFiltered(begin, f, 0, 1, 5, esdb.NoMaxSearchWindow)
 		}
 	}
 	types := r.followAll(esdb.SubscribeToAllOptions{From: begin, Filter: &esdb.SubscriptionFilter{Type: esdb.EventFilterType, Regex: `^[^\$].*`}})
 	defer types.close()
 	for _, e := range types.events(5) {
 		r.check(!strings.HasPrefix(e.OriginalEvent().EventType, "$"), "no system events: seen a %s", e.OriginalEvent().EventType)
+	}
+}
+
+// followFiltered sees what a filter lets through of history.
+func (r *room) followFiltered(begin esdb.Position, f filtering, windows ...int) {
+	for _, window := range windows {
+		sub := r.followAll(esdb.SubscribeToAllOptions{From: begin, Filter: f.filter, MaxSearchWindow: window})
+		r.same(fmt.Sprintf("%s, window %d", f.what, window), sub.history(), f.want)
+		sub.close()
 	}
 }

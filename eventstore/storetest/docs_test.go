@@ -28,9 +28,13 @@ func TestTheDocsListTheRules(t *testing.T) {
 		t.Fatalf("%s lacks the lines %q and %q", file, begin, end)
 	}
 	var b strings.Builder
-	b.WriteString(head + begin + "| no. | about | rule |\n|---|---|---|\n")
+	b.WriteString(head + begin + "| no. | about | rule | needed by |\n|---|---|---|---|\n")
 	for _, c := range storetest.Cases() {
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.Number, c.Name, strings.ReplaceAll(c.Rule, "|", `\|`))
+		by := "the ledger"
+		if !c.NeededByLedger() {
+			by = "other programs. " + c.OtherPrograms
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", c.Number, c.Name, strings.ReplaceAll(c.Rule, "|", `\|`), by)
 	}
 	b.WriteString(end + tail)
 	if *update {
@@ -48,6 +52,9 @@ func TestRulesAreToldApart(t *testing.T) {
 	for _, c := range storetest.Cases() {
 		if !regexp.MustCompile(`^\d\.\d+$`).MatchString(c.Number) || c.Name == "" || !strings.HasSuffix(strings.TrimSuffix(c.Rule, ")"), ".") {
 			t.Errorf("%q %q wants a number, a name and a sentence", c.Number, c.Name)
+		}
+		if !c.NeededByLedger() && !strings.HasSuffix(c.OtherPrograms, ".") {
+			t.Errorf("%q %q wants a sentence on why the ledger does without", c.Number, c.Name)
 		}
 		if seen[c.Number] || seen[c.Name] {
 			t.Errorf("%s %s stands twice", c.Number, c.Name)

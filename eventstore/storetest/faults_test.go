@@ -86,15 +86,11 @@ func fromRevision(subscription, backwards bool, by int64) fault {
 	}}
 }
 
-// fromPosition does the same in $all.
-func fromPosition(subscription, backwards bool, by int64) fault {
-	return fault{reading: func(o *streams.ReadReq_Options) {
-		at := o.GetAll().GetPosition()
-		if at != nil && (o.GetSubscription() != nil) == subscription && (o.GetReadDirection() == streams.ReadReq_Options_Backwards) == backwards {
-			at.CommitPosition = uint64(int64(at.CommitPosition) + by)
-			at.PreparePosition = at.CommitPosition
-		}
-	}}
+// readsAll fits reads of $all in one direction.
+func readsAll(direction streams.ReadReq_Options_ReadDirection) func(int, *streams.ReadReq_Options) bool {
+	return func(_ int, o *streams.ReadReq_Options) bool {
+		return o.GetAll() != nil && o.GetSubscription() == nil && o.GetReadDirection() == direction
+	}
 }
 
 // metadataAs replaces whatever metadata is written.
@@ -125,7 +121,7 @@ var bad = []struct {
 	fault fault
 }{
 	{"says that it is an old version", "1.1", fault{version: "21.10.0"}},
-	{"forgets ids", "2.5 2.6 2.7 2.8 4.12", written(func(_ *streams.AppendReq_Options, events []*proposed) []*proposed {
+	{"forgets ids", "2.5 2.6 2.7 4.12", written(func(_ *streams.AppendReq_Options, events []*proposed) []*proposed {
 		for _, e := range events {
 			if e.GetMetadata()["type"] != "" {
 				e.Id = &shared.UUID{Value: &shared.UUID_String_{String_: uuid.NewString()}}
@@ -137,11 +133,17 @@ var bad = []struct {
 	{"takes an id once in a batch", "1.11", written(func(_ *streams.AppendReq_Options, events []*proposed) []*proposed {
 		return slices.CompactFunc(events, func(a, b *proposed) bool { return a.GetId().String() == b.GetId().String() })
 	})},
-	{"expects nothing", "2.2 2.4 2.10", written(func(o *streams.AppendReq_Options, events []*proposed) []*proposed {
+	{"expects nothing", "2.2 2.4 2.8 2.10", written(func(o *streams.AppendReq_Options, events []*proposed) []*proposed {
 		o.ExpectedStreamRevision = &streams.AppendReq_Options_Any{Any: &shared.Empty{}}
 		return events
 	})},
-	{"takes existing for revision 0", "2.1", written(func(o *streams.AppendReq_Options, events []*proposed) []*proposed {
+	{"takes none for existing", "2.1", written(func(o *streams.AppendReq_Options, events []*proposed) []*proposed {
+		if o.GetNoStream() != nil {
+			o.ExpectedStreamRevision = &streams.AppendReq_Options_StreamExists{StreamExists: &shared.Empty{}}
+		}
+		return events
+	})},
+	{"takes existing for revision 0", "2.11", written(func(o *streams.AppendReq_Options, events []*proposed) []*proposed {
 		if o.GetStreamExists() != nil {
 			o.ExpectedStreamRevision = &streams.AppendReq_Options_Revision{Revision: 0}
 		}
@@ -261,8 +263,8 @@ var bad = []struct {
 		}
 		return events
 	})},
-	{"begins $all one late", "6.1", fromPosition(false, false, 1)},
-	{"begins $all backwards one early", "6.2", fromPosition(false, true, 1000)},
+	{"begins $all one late", "6.1", fault{message: nth(1, readsAll(streams.ReadReq_Options_Forwards), none)}},
+	{"begins $all backwards one early", "6.2", fault{message: nth(1, readsAll(streams.ReadReq_Options_Backwards), none)}},
 	{"hides system events", "6.4", fault{message: each(func(o *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
 		if o.GetAll() != nil && strings.HasPrefix(m.GetEvent().GetEvent().GetMetadata()["type"], "$") {
 			return nil
@@ -286,12 +288,16 @@ var bad = []struct {
 		}
 		return one(m)
 	})}},
-	{"begins a subscription to a stream with the event named", "7.2 7.10", fromRevision(true, false, -1)},
-	{"begins a subscription to $all with the event named", "7.3 7.10", fromPosition(true, false, -1)},
+	{"begins a subscription to a stream with the event named", "7.2 7.15", fromRevision(true, false, -1)},
+	{"begins a subscription to $all with the event named", "7.3 7.10", fault{reading: func(o *streams.ReadReq_Options) {
+		if at := o.GetAll().GetPosition(); at != nil && subscribes(0, o) {
+			at.PreparePosition = 0 // as of a checkpoint, whose event was not given yet
+		}
+	}}},
 	{"ends a tombstoned stream's subscription without a word", "7.5", fault{endless: true}},
-	{"loses an event on the way into the present", "7.6 7.7", fault{message: nth(50, subscribes, none)}},
+	{"loses an event on the way into the present", "7.6 7.7 7.15", fault{message: nth(50, subscribes, none)}},
 	{"gives an event twice", "7.6", fault{message: nth(70, subscribes, twice)}},
-	{"drops who takes much", "7.6 7.7", fault{atMost: 40}},
+	{"drops who takes much", "7.6 7.7 7.15", fault{atMost: 40}},
 	{"ends everybody's subscription with one", "7.8", fault{endsAll: true}},
 	{"gives no checkpoints", "7.9 7.10", fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
 		if m.GetCheckpoint() != nil {
@@ -305,6 +311,46 @@ var bad = []struct {
 		}
 		return one(m)
 	})}},
+	{"writes checkpoints of groups past what was answered", "8.19", recorded(func(e *streams.ReadResp_ReadEvent_RecordedEvent) {
+		if e.Metadata["type"] == "$SubscriptionCheckpoint" {
+			e.Data = []byte(`"1"`)
+		}
+	})},
+	{"says that it caught up where it has a checkpoint", "7.12", fault{message: each(func(_ *streams.ReadReq_Options, m *streams.ReadResp) []*streams.ReadResp {
+		if m.GetCheckpoint() != nil {
+			return one(&streams.ReadResp{Content: &streams.ReadResp_CaughtUp_{CaughtUp: &streams.ReadResp_CaughtUp{}}})
+		}
+		return one(m)
+	})}},
+	{"passes over what a filter lets through of a later page", "7.12", fault{message: func(_ int, o *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp {
+		later := false
+		return func(m *streams.ReadResp) []*streams.ReadResp {
+			later = later || m.GetCheckpoint() != nil
+			if later && m.GetEvent() != nil && subscribes(0, o) {
+				return nil
+			}
+			return one(m)
+		}
+	}}},
+	{"withholds live events below $tb", "7.13", fault{message: func(_ int, o *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp {
+		return func(m *streams.ReadResp) []*streams.ReadResp {
+			if e := m.GetEvent().GetEvent(); e != nil && subscribes(0, o) && e.GetStreamRevision() < 10 {
+				return nil
+			}
+			return one(m)
+		}
+	}}},
+	{"confirms a subscription to a tombstoned stream", "7.14", fault{confirms: true}},
+	{"looks at no expression of a subscription", "6.7", fault{reading: func(o *streams.ReadReq_Options) {
+		if e := o.GetFilter().GetStreamIdentifier(); e.GetRegex() != "" && o.GetSubscription() != nil {
+			e.Regex, e.Prefix = "", []string{e.GetRegex()}
+		}
+	}}},
+	{"gives a checkpoint for each event", "7.9", fault{reading: func(o *streams.ReadReq_Options) {
+		if f := o.GetFilter(); f != nil && subscribes(0, o) {
+			f.Window, f.CheckpointIntervalMultiplier = &streams.ReadReq_Options_FilterOptions_Max{Max: 1}, 1
+		}
+	}}},
 	{"gives some other events than others", "7.11", fault{message: nth(20, func(call int, _ *streams.ReadReq_Options) bool { return call%2 == 0 }, none)}},
 }
 
@@ -324,7 +370,8 @@ func recogniseAnywhere(p *proxy, _ *streams.AppendReq_Options, events []*propose
 	return nil
 }
 
-// mustNotice runs the cases of these numbers, each of which must fail.
+// mustNotice runs the cases of these numbers, each of which must fail, or
+// differ where the ledger does not need the rule.
 func mustNotice(t *testing.T, s *storetest.Server, numbers string) {
 	t.Helper()
 	for _, c := range storetest.Cases() {
@@ -332,7 +379,11 @@ func mustNotice(t *testing.T, s *storetest.Server, numbers string) {
 			continue
 		}
 		r := c.Run(t.Context(), s, storetest.Options{Timeout: 20 * time.Second, Patience: 700 * time.Millisecond})
-		if r.Outcome != storetest.Failed {
+		want := storetest.Failed
+		if !c.NeededByLedger() {
+			want = storetest.Differs
+		}
+		if r.Outcome != want {
 			t.Errorf("%s %s: %s", c.Number, c.Name, r.Outcome)
 		}
 		t.Logf("%s: %s", c.Number, strings.Join(r.Because, "\n"))
@@ -340,7 +391,8 @@ func mustNotice(t *testing.T, s *storetest.Server, numbers string) {
 }
 
 // Every rule is noticed when it is broken, so no case passes whatever the
-// server does. Without a fault the same server passes.
+// server does. Without a fault the same server passes:
+// TestCasesMakeNoSequenceThatKillsAServer.
 func TestBadServersAreNoticed(t *testing.T) {
 	n := openNode(t)
 	noticed := " "
@@ -351,10 +403,6 @@ func TestBadServersAreNoticed(t *testing.T) {
 			mustNotice(t, connect(t, spoil(t, n.Addr(), b.fault)), b.cases)
 		})
 	}
-	t.Run("none", func(t *testing.T) {
-		t.Parallel()
-		checkAll(t, connect(t, spoil(t, n.Addr(), fault{})))
-	})
 	for _, c := range storetest.Cases() {
 		if !strings.HasPrefix(c.Number, "8.") && !strings.Contains(noticed, " "+c.Number+" ") {
 			t.Errorf("no server breaks %s %s", c.Number, c.Name)

@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -21,14 +23,18 @@ import (
 // groupFault is how a server is bad at persistent subscriptions.
 type groupFault struct {
 	create    func(*persistent.CreateReq_Options)
-	again     bool                           // says yes to whoever makes a group twice
-	forgetful bool                           // says that it changed a group, and does not
-	noReplay  bool                           // says that it replays, and does not
-	keeps     bool                           // says that it deleted a group, and does not
-	unfilters bool                           // makes a group of $all anew, without its filter, to change it
-	mute      bool                           // says nothing of why
-	join      func(*persistent.ReadReq) bool // of a consumer's messages; false loses one
+	again     bool                                            // says yes to whoever makes a group twice
+	forgetful bool                                            // says that it changed a group, and does not
+	noReplay  bool                                            // says that it replays, and does not
+	keeps     bool                                            // says that it deleted a group, and does not
+	unfilters bool                                            // makes a group of $all anew, without its filter, to change it
+	mute      bool                                            // says nothing of why
+	halfMade  bool                                            // refuses a group of the stream $all, and makes it all the same
+	join      func(context.Context, *persistent.ReadReq) bool // of a consumer's messages; false loses one
 	give      func(*persistent.ReadResp)
+	inform    func(*persistent.SubscriptionInfo)
+	replay    func() bool                               // false says that it replays, and does not
+	refuse    func(*persistent.CreateReq_Options) error // in place of making a group, where it gives an error
 }
 
 // groupProxy is a server with such a fault in front of a good one.
@@ -51,6 +57,18 @@ func pass[Req, Resp any](p *groupProxy, ctx context.Context, req Req, call func(
 func (p *groupProxy) Create(ctx context.Context, req *persistent.CreateReq) (*persistent.CreateResp, error) {
 	if p.create != nil {
 		p.create(req.GetOptions())
+	}
+	if o := req.GetOptions(); p.halfMade && string(o.GetStream().GetStreamIdentifier().GetStreamName()) == "$all" {
+		o.StreamOption = &persistent.CreateReq_Options_All{All: &persistent.CreateReq_AllOptions{
+			AllOption: &persistent.CreateReq_AllOptions_Start{Start: &shared.Empty{}}, FilterOption: &persistent.CreateReq_AllOptions_NoFilter{NoFilter: &shared.Empty{}},
+		}}
+		_, err := p.good.Create(ctx, req)
+		return nil, status.Error(codes.Unknown, fmt.Sprint("refused: ", err))
+	}
+	if p.refuse != nil {
+		if err := p.refuse(req.GetOptions()); err != nil {
+			return nil, err
+		}
 	}
 	resp, err := pass(p, ctx, req, p.good.Create)
 	if p.again && status.Code(err) == codes.AlreadyExists {
@@ -100,11 +118,15 @@ func (p *groupProxy) Delete(ctx context.Context, req *persistent.DeleteReq) (*pe
 }
 
 func (p *groupProxy) GetInfo(ctx context.Context, req *persistent.GetInfoReq) (*persistent.GetInfoResp, error) {
-	return pass(p, ctx, req, p.good.GetInfo)
+	resp, err := pass(p, ctx, req, p.good.GetInfo)
+	if err == nil && p.inform != nil {
+		p.inform(resp.GetSubscriptionInfo())
+	}
+	return resp, err
 }
 
 func (p *groupProxy) ReplayParked(ctx context.Context, req *persistent.ReplayParkedReq) (*persistent.ReplayParkedResp, error) {
-	if p.noReplay {
+	if p.noReplay || p.replay != nil && !p.replay() {
 		return &persistent.ReplayParkedResp{}, nil
 	}
 	return pass(p, ctx, req, p.good.ReplayParked)
@@ -129,7 +151,7 @@ func (p *groupProxy) Read(consumer persistent.PersistentSubscriptions_ReadServer
 				_ = call.CloseSend()
 				return
 			}
-			if (p.join == nil || p.join(req)) && call.Send(req) != nil {
+			if (p.join == nil || p.join(ctx, req)) && call.Send(req) != nil {
 				return
 			}
 		}
@@ -169,13 +191,13 @@ var badGroups = []struct {
 			at.Revision++
 		}
 	}}},
-	{"does not hear what is acknowledged", "8.3 8.11", groupFault{join: func(req *persistent.ReadReq) bool { return req.GetAck() == nil }}},
+	{"does not hear what is acknowledged", "8.3 8.11", groupFault{join: func(_ context.Context, req *persistent.ReadReq) bool { return req.GetAck() == nil }}},
 	{"does not count", "8.3 8.4 8.5 8.6 8.13", groupFault{give: func(m *persistent.ReadResp) {
 		if e := m.GetEvent(); e != nil {
 			e.Count = &persistent.ReadResp_ReadEvent_NoRetryCount{NoRetryCount: &shared.Empty{}}
 		}
 	}}},
-	{"passes over instead of parking", "8.4 8.7", groupFault{join: func(req *persistent.ReadReq) bool {
+	{"passes over instead of parking", "8.4 8.7", groupFault{join: func(_ context.Context, req *persistent.ReadReq) bool {
 		if n := req.GetNack(); n.GetAction() == persistent.ReadReq_Nack_Park {
 			n.Action = persistent.ReadReq_Nack_Skip
 		}
@@ -188,7 +210,7 @@ var badGroups = []struct {
 	{"replays nothing", "8.7", groupFault{noReplay: true}},
 	{"takes any number", "8.8 8.14", settled(func(s *persistent.CreateReq_Settings) { s.MaxSubscriberCount = 0 })},
 	{"knows one strategy", "8.9", settled(func(s *persistent.CreateReq_Settings) { s.ConsumerStrategy = "RoundRobin" })},
-	{"gives without measure", "8.10", groupFault{join: func(req *persistent.ReadReq) bool {
+	{"gives without measure", "8.10", groupFault{join: func(_ context.Context, req *persistent.ReadReq) bool {
 		if o := req.GetOptions(); o != nil {
 			o.BufferSize = 10
 		}
@@ -202,6 +224,7 @@ var badGroups = []struct {
 	{"does not follow links", "8.13 8.14", settled(func(s *persistent.CreateReq_Settings) { s.ResolveLinks = false })},
 	{"changes nothing", "8.15 8.17", groupFault{forgetful: true}},
 	{"says nothing of why", "8.16", groupFault{mute: true}},
+	{"makes a group of the stream $all that it refuses", "8.16", groupFault{halfMade: true}},
 	{"begins an older client's group at the start", "8.17", settled(func(s *persistent.CreateReq_Settings) { s.Revision = 0 })}, //lint:ignore SA1019 older clients send it
 	{"deletes nothing", "8.19", groupFault{keeps: true}},
 	{"forgets a filter", "8.20", groupFault{unfilters: true}},
@@ -261,6 +284,22 @@ func TestBatchesAreNotOffered(t *testing.T) {
 	}
 	if tried != 3 {
 		t.Errorf("%d rules are about BatchAppend", tried)
+	}
+}
+
+// A server that lacks a feature of a rule that the ledger needs fails it.
+func TestMissingFeatureFailsRulesOfTheLedger(t *testing.T) {
+	s := connect(t, spoil(t, openNode(t).Addr(), fault{refuse: func(context.Context, *streams.ReadReq_Options) error {
+		return status.Error(codes.Unimplemented, "no reads")
+	}}))
+	for _, c := range storetest.Cases() {
+		want, asked := map[string]storetest.Outcome{"6.1": storetest.Failed, "6.5": storetest.NotOffered}[c.Number]
+		if !asked {
+			continue
+		}
+		if r := c.Run(t.Context(), s, storetest.Options{}); r.Outcome != want {
+			t.Errorf("%s %s: %s: %v", c.Number, c.Name, r.Outcome, r.Because)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -113,6 +114,45 @@ func (r *room) info(stream, group string) *esdb.PersistentSubscriptionInfo {
 	}
 	r.must("ask about the group", err)
 	return info
+}
+
+// kept names a stream that the server writes for a group of a stream, or of
+// $all under that name: "checkpoint" or "parked".
+func kept(stream, group, what string) string {
+	return "$persistentsubscription-" + stream + "::" + group + "-" + what
+}
+
+// checkpoint is the newest checkpoint of a stream's group in the group's own
+// stream, empty where there is none. What info says may come before the event.
+func (r *room) checkpoint(stream, group string) string {
+	events, err := r.readWith(kept(stream, group, "checkpoint"), esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}}, 1)
+	if codeOf(err) == "not found" {
+		return ""
+	}
+	r.must("read the checkpoint", err)
+	if len(events) == 0 {
+		return ""
+	}
+	e := events[0].Event
+	// Its type was renamed in 24.6.
+	if e.EventType != "SubscriptionCheckpoint" && e.EventType != "$SubscriptionCheckpoint" {
+		r.stop("expected a checkpoint in %s, seen a %s", e.StreamID, e.EventType)
+	}
+	revision, err := strconv.Unquote(string(e.Data))
+	r.must("understand the checkpoint", err)
+	return revision
+}
+
+// checkpointed waits until the group has written this checkpoint. None that is
+// greater may come before it.
+func (r *room) checkpointed(stream, group, want string) {
+	r.until("no checkpoint at revision "+want, func() bool {
+		at := r.checkpoint(stream, group)
+		if at > want {
+			r.stop("expected no checkpoint past %s before a later event was answered, seen %s", want, at)
+		}
+		return at == want
+	})
 }
 
 // parked waits until so many events of a group are parked.

@@ -29,19 +29,21 @@ type fault struct {
 	answer   func(*streams.AppendReq_Options, []*proposed, *streams.AppendResp)
 	instead  func(*proxy, *streams.AppendReq_Options, []*proposed) *streams.AppendResp
 	trailers func(metadata.MD)
+	refuse   func(context.Context, *streams.ReadReq_Options) error // in place of reading, where it gives an error
 	reading  func(*streams.ReadReq_Options)
 	// message is made anew for each read; it gives what is sent for a message.
-	message func(call int, o *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp
-	swap    bool // deletions for tombstones, and the other way round
-	endless bool // an error never ends a read
-	endsAll bool // a subscription that ends takes all others along
-	split   bool // a batch is written event by event
-	atMost  int  // messages of a subscription, after which it is dropped
-	hidden  bool // says that it has no persistent subscriptions
-	broken  bool // says that it has them, and has not
-	barred  bool // lets nobody write
-	unled   bool // refuses who asks for the leader
-	groups  groupFault
+	message  func(call int, o *streams.ReadReq_Options) func(*streams.ReadResp) []*streams.ReadResp
+	swap     bool // deletions for tombstones, and the other way round
+	endless  bool // an error never ends a read
+	confirms bool // every subscription is confirmed, also one that is refused
+	endsAll  bool // a subscription that ends takes all others along
+	split    bool // a batch is written event by event
+	atMost   int  // messages of a subscription, after which it is dropped
+	hidden   bool // says that it has no persistent subscriptions
+	broken   bool // says that it has them, and has not
+	barred   bool // lets nobody write
+	unled    bool // refuses who asks for the leader
+	groups   groupFault
 
 	batch     func(*streams.BatchAppendReq)
 	batched   func(*streams.BatchAppendResp)
@@ -56,12 +58,13 @@ type proxy struct {
 	fault
 	good streams.StreamsClient
 
-	mu    sync.Mutex
-	calls int                  // guarded by mu; reads so far
-	seen  map[string]bool      // guarded by mu; ids of events
-	ends  []context.CancelFunc // guarded by mu; of subscriptions
-	open  sync.WaitGroup       // of subscriptions
-	ended chan struct{}        // closed once all have ended
+	mu         sync.Mutex
+	calls      int                  // guarded by mu; reads so far
+	seen       map[string]bool      // guarded by mu; ids of events
+	ends       []context.CancelFunc // guarded by mu; of subscriptions
+	open       sync.WaitGroup       // of subscriptions
+	subscribed bool                 // guarded by mu; a subscription that takes others along was begun
+	ended      chan struct{}        // closed once all have ended
 }
 
 type features struct {
@@ -84,8 +87,17 @@ func (f features) GetSupportedMethods(ctx context.Context, in *shared.Empty) (*s
 	return out, err
 }
 
-// spoil puts a fault in front of a server and gives where to reach it.
+// spoil puts a fault in front of a server and gives where to reach it. Whatever
+// the fault, nothing may be asked of it that kills a server.
 func spoil(t *testing.T, address string, f fault) (connectionString string) {
+	t.Helper()
+	r := newRecorder()
+	t.Cleanup(func() { r.harmless(t) })
+	return spoilRecorded(t, address, f, r)
+}
+
+// spoilRecorded is spoil with a recorder of the caller's.
+func spoilRecorded(t *testing.T, address string, f fault, r *recorder) (connectionString string) {
 	t.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.MaxCallSendMsgSize(64<<20)))
@@ -96,7 +108,7 @@ func spoil(t *testing.T, address string, f fault) (connectionString string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(64<<20), grpc.StreamInterceptor(r.stream), grpc.UnaryInterceptor(r.unary))
 	streams.RegisterStreamsServer(s, &proxy{fault: f, good: streams.NewStreamsClient(conn), seen: map[string]bool{}, ended: make(chan struct{})})
 	serverfeatures.RegisterServerFeaturesServer(s, features{good: serverfeatures.NewServerFeaturesClient(conn), version: f.version, hidden: f.hidden})
 	if !f.broken {
@@ -153,7 +165,10 @@ func (p *proxy) Append(in streams.Streams_AppendServer) error {
 			return in.SendAndClose(resp)
 		}
 	}
-	if p.endsAll {
+	p.mu.Lock()
+	subscribed := p.subscribed
+	p.mu.Unlock()
+	if subscribed {
 		<-p.ended
 	}
 	batches := [][]*proposed{events}
@@ -256,7 +271,7 @@ func (p *proxy) Read(req *streams.ReadReq, out streams.Streams_ReadServer) error
 	p.calls++
 	number := p.calls
 	if o.GetSubscription() != nil && p.endsAll {
-		p.ends = append(p.ends, cancel)
+		p.ends, p.subscribed = append(p.ends, cancel), true
 		p.open.Add(1)
 		defer p.open.Done()
 	}
@@ -264,9 +279,19 @@ func (p *proxy) Read(req *streams.ReadReq, out streams.Streams_ReadServer) error
 	if p.reading != nil {
 		p.reading(o)
 	}
+	if p.refuse != nil {
+		if err := p.refuse(ctx, o); err != nil {
+			return err
+		}
+	}
 	change := func(m *streams.ReadResp) []*streams.ReadResp { return []*streams.ReadResp{m} }
 	if p.message != nil {
 		change = p.message(number, o)
+	}
+	if p.confirms && o.GetSubscription() != nil {
+		if err := out.Send(&streams.ReadResp{Content: &streams.ReadResp_Confirmation{Confirmation: &streams.ReadResp_SubscriptionConfirmation{SubscriptionId: "early"}}}); err != nil {
+			return err
+		}
 	}
 	var trailers metadata.MD
 	call, err := p.good.Read(ctx, req, grpc.Trailer(&trailers))

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -106,9 +107,14 @@ func readingAll(position uint64) *streamspb.ReadReq_Options {
 	return o
 }
 
+// subscribing makes a read go on for ever.
+var subscribing = &streamspb.ReadReq_Options_Subscription{Subscription: &streamspb.ReadReq_Options_SubscriptionOptions{}}
+
 // rawRead gives all messages of a read, and the error that ended it, if any.
 func (r *room) rawRead(o *streamspb.ReadReq_Options) (list []*streamspb.ReadResp, err error) {
-	call, err := r.Server.streams.Read(r.ctx, &streamspb.ReadReq{Options: o})
+	ctx, cancel := context.WithTimeout(r.ctx, r.patience)
+	defer cancel()
+	call, err := r.Server.streams.Read(ctx, &streamspb.ReadReq{Options: o})
 	if err != nil {
 		return nil, err
 	}

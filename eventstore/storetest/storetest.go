@@ -30,9 +30,28 @@ type Case struct {
 	Name   string // a few words
 	Rule   string // what must hold, in plain words
 
+	// OtherPrograms says of a rule that only they need why the ledger does
+	// without it. It is empty where the ledger needs the rule: a call of
+	// eventstore, or of a copy, relies on it.
+	OtherPrograms string
+
 	persistent bool // needs persistent subscriptions
 	check      func(*room)
 }
+
+// Reasons why the ledger does without several rules.
+const (
+	noBatchAppend = "The ledger makes one call for each append. A copy reads both sides again at its end."
+	revisionNamed = "Each append of the ledger, and of a copy, names a revision, or that there is no stream."
+	noMetadata    = "The ledger's streams have no metadata, and a copy reads $all, which hides nothing."
+	noLinks       = "The ledger writes no links and asks for none to be followed."
+	onlyAll       = "The ledger subscribes to $all, and to no stream."
+	noGroups      = "Without persistent subscriptions the ledger's timekeeper settles the payments."
+)
+
+// NeededByLedger reports whether a server that breaks the rule is no place for
+// a ledger.
+func (c Case) NeededByLedger() bool { return c.OtherPrograms == "" }
 
 // Cases lists every case in the order of the rules.
 func Cases() []Case {
@@ -45,9 +64,11 @@ type Outcome int
 const (
 	// Passed means that the rule was seen to hold.
 	Passed Outcome = iota
-	// Failed means that it was seen not to hold, or that the case could not
-	// come to its end.
+	// Failed means that a rule which the ledger needs was seen not to hold, or
+	// that its case could not come to its end.
 	Failed
+	// Differs means the same of a rule that only other programs need.
+	Differs
 	// NotOffered means that the server does not have what the rule is about.
 	NotOffered
 	// Forbidden means that the user may not do what the case must, so that
@@ -58,12 +79,12 @@ const (
 )
 
 func (o Outcome) String() string {
-	return [...]string{"ok", "FAILED", "not offered by this server", "forbidden to this user", "interrupted"}[o]
+	return [...]string{"ok", "FAILED", "DIFFERS", "not offered by this server", "forbidden to this user", "interrupted"}[o]
 }
 
 // MarshalJSON writes the outcome as its word.
 func (o Outcome) MarshalJSON() ([]byte, error) {
-	return json.Marshal([...]string{"ok", "failed", "not-offered", "forbidden", "interrupted"}[o])
+	return json.Marshal([...]string{"ok", "failed", "differs", "not-offered", "forbidden", "interrupted"}[o])
 }
 
 // Result is what came of a case.
@@ -164,8 +185,8 @@ func (c Case) Run(ctx context.Context, s *Server, o Options) Result {
 	}
 	cancel()
 	result.Left = r.leave(context.WithoutCancel(ctx))
-	result.Outcome, result.Because = r.verdict()
-	if result.Outcome == Failed && ctx.Err() != nil {
+	result.Outcome, result.Because = r.verdict(c.NeededByLedger())
+	if (result.Outcome == Failed || result.Outcome == Differs) && ctx.Err() != nil {
 		result.Outcome = Interrupted
 	}
 	result.Took = time.Since(begun)

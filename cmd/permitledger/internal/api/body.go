@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,11 +32,18 @@ type object struct {
 	first   *error // fault found first; shared by all objects of a body
 }
 
-// maxDepth is how deep a body may be nested. The deepest we know has three.
-const maxDepth = 16
+// The bounds of a body. The deepest that a command takes has three levels, and
+// the longest list 50 entries.
+const (
+	maxDepth      = 8   // levels of nesting
+	maxMembers    = 100 // of one object
+	maxItems      = 500 // of one array
+	maxMemberName = 64  // bytes of a member's name
+)
 
-// readObject reads a body.
-func readObject(raw []byte) (*object, error) {
+// readObject reads a body. The work is in proportion to the body's size, and
+// ends with the context.
+func readObject(ctx context.Context, raw []byte) (*object, error) {
 	if !utf8.Valid(raw) {
 		return nil, bad("", "The body is not UTF-8.")
 	}
@@ -47,7 +55,7 @@ func readObject(raw []byte) (*object, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
-	value, err := readValue(d, "", 0)
+	value, err := bodyReader{ctx, d}.value(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -88,46 +96,109 @@ func escaped(raw []byte) rune {
 	return rune(n)
 }
 
-// readValue reads a value that is known to be well formed.
-func readValue(d *json.Decoder, path string, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, bad(path, "The body is nested too deeply.")
+// bodyReader reads a body that is known to be well formed.
+type bodyReader struct {
+	ctx context.Context // of the one request that the reader lives for
+	d   *json.Decoder
+}
+
+// place is where in a body a value is. Its text is made only for a fault.
+type place struct {
+	within *place // nil: the body itself
+	depth  int
+	name   string // of a member
+	index  int    // of an entry of a list; -1: it is a member
+}
+
+func (p *place) member(name string) *place {
+	return &place{within: p, depth: p.level() + 1, name: name, index: -1}
+}
+func (p *place) entry(i int) *place { return &place{within: p, depth: p.level() + 1, index: i} }
+
+func (p *place) level() int {
+	if p == nil {
+		return 0
 	}
-	token, err := d.Token()
+	return p.depth
+}
+
+// String is the place as a fault names it, such as evidence[0].kind.
+func (p *place) String() string {
+	switch {
+	case p == nil:
+		return ""
+	case p.index >= 0:
+		return indexed(p.within.String(), p.index)
+	case p.within == nil:
+		return p.name
+	}
+	return p.within.String() + "." + p.name
+}
+
+func (p *place) fault(format string, args ...any) error {
+	return bad(fieldName(p.String()), format, args...)
+}
+
+func (b bodyReader) value(at *place) (any, error) {
+	token, err := b.d.Token()
 	if err != nil {
-		return nil, bad(path, "The body is not one JSON value.")
+		return nil, at.fault("The body is not one JSON value.")
 	}
-	switch token {
-	case json.Delim('{'):
-		members := map[string]any{}
-		for d.More() {
-			name, err := d.Token()
-			if err != nil {
-				return nil, bad(path, "The body is not one JSON value.")
-			}
-			key := name.(string) // the decoder allows nothing else
-			if _, twice := members[key]; twice {
-				return nil, bad(fieldName(path+key), "A member stands twice.")
-			}
-			if members[key], err = readValue(d, path+key+".", depth+1); err != nil {
-				return nil, err
-			}
-		}
-		_, err = d.Token()
-		return members, err
-	case json.Delim('['):
-		items := []any{}
-		for d.More() {
-			item, err := readValue(d, fmt.Sprintf("%s[%d].", strings.TrimSuffix(path, "."), len(items)), depth+1)
-			if err != nil {
-				return nil, err
-			}
-			items = append(items, item)
-		}
-		_, err = d.Token()
-		return items, err
+	opened, ok := token.(json.Delim)
+	if !ok {
+		return token, nil
 	}
-	return token, nil
+	if at.level() >= maxDepth {
+		return nil, at.fault("The body is nested too deeply: it may have %d levels.", maxDepth)
+	}
+	if err := context.Cause(b.ctx); err != nil {
+		return nil, err
+	}
+	if opened == '{' {
+		return b.members(at)
+	}
+	return b.items(at)
+}
+
+func (b bodyReader) members(at *place) (map[string]any, error) {
+	members := map[string]any{}
+	for b.d.More() {
+		token, err := b.d.Token()
+		if err != nil {
+			return nil, at.fault("The body is not one JSON value.")
+		}
+		name := token.(string) // the decoder allows nothing else
+		_, twice := members[name]
+		switch {
+		case len(name) > maxMemberName:
+			return nil, at.fault("The name of a member may have at most %d bytes.", maxMemberName)
+		case twice:
+			return nil, at.member(name).fault("A member stands twice.")
+		case len(members) == maxMembers:
+			return nil, at.fault("An object may have at most %d members.", maxMembers)
+		}
+		if members[name], err = b.value(at.member(name)); err != nil {
+			return nil, err
+		}
+	}
+	_, err := b.d.Token()
+	return members, err
+}
+
+func (b bodyReader) items(at *place) ([]any, error) {
+	items := []any{}
+	for b.d.More() {
+		if len(items) == maxItems {
+			return nil, at.fault("A list may have at most %d entries.", maxItems)
+		}
+		item, err := b.value(at.entry(len(items)))
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	_, err := b.d.Token()
+	return items, err
 }
 
 // fieldName keeps a member that somebody made up from filling the answer.

@@ -156,7 +156,7 @@ func (req *request) command(pepper []byte) error {
 		req.call.BodyHash = eventstore.BodyHash(pepper, append([]byte(req.mediaType+"\n"), req.raw...))
 		return nil
 	}
-	if req.body, err = readObject(req.raw); err != nil {
+	if req.body, err = readObject(req.Context(), req.raw); err != nil {
 		return err
 	}
 	canonical, err := eventstore.CanonicalJSON(req.raw)

@@ -100,7 +100,7 @@ func TestStartRefusesAKeepFolderThatIsOlderThanTheLog(t *testing.T) {
 		refusedFor(t, err, 1, 2)
 	}
 	check := func(s *service.Service, c client) {
-		c.as("olga").get("/accounts/" + alexs).want(200).is("name", "alex Example")
+		c.as("olga").get("/accounts/"+alexs).want(200).is("name", "alex Example")
 		for _, path := range []string{"/accounts/" + sams, "/accounts/" + sams + "/permits", "/permits/" + permit, "/permits/" + permit + "/history"} {
 			saysLost(c.as("rita").get(path))
 		}

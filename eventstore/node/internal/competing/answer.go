@@ -28,7 +28,7 @@ const (
 // id that nobody holds is passed over, as the answer may be late.
 func (g *Group) Ack(now time.Time, who ConsumerID, ids []uuid.UUID) {
 	for _, id := range ids {
-		if m := g.answered(who, id); m != nil {
+		if m := g.answered(now, who, id); m != nil {
 			g.settle(m)
 		}
 	}
@@ -38,7 +38,7 @@ func (g *Group) Ack(now time.Time, who ConsumerID, ids []uuid.UUID) {
 // Nack deals with events that a consumer could not process.
 func (g *Group) Nack(now time.Time, who ConsumerID, ids []uuid.UUID, action Action, reason string) {
 	for _, id := range ids {
-		m := g.answered(who, id)
+		m := g.answered(now, who, id)
 		if m == nil {
 			continue
 		}
@@ -54,15 +54,17 @@ func (g *Group) Nack(now time.Time, who ConsumerID, ids []uuid.UUID, action Acti
 	g.push(now)
 }
 
-// answered takes an event from whoever holds it.
-func (g *Group) answered(who ConsumerID, id uuid.UUID) *Message {
-	m := g.holding[id]
+// answered takes an event from whoever holds it. Of several events with one id
+// an answer means the one that was given out first, of its sender's if the sender
+// holds any: the protocol cannot say which. Each of them has to be answered.
+func (g *Group) answered(now time.Time, who ConsumerID, id uuid.UUID) *Message {
+	m := g.holding.find(id, who)
 	switch {
 	case m == nil:
 	case m.holder.id == who:
-		g.forget(m)
+		g.forget(now, m)
 	default:
-		g.release(m)
+		g.release(now, m)
 	}
 	return m
 }

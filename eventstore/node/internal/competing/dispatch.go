@@ -9,10 +9,12 @@ import (
 type ConsumerID uint64
 
 type consumer struct {
-	id    ConsumerID
-	slots int // events it may hold
-	held  int
-	total uint64
+	id      ConsumerID
+	slots   int // events it may hold
+	held    int
+	total   uint64
+	pins    int     // that are assigned to it
+	timings timings // of its last answers
 }
 
 // Join lets a consumer in that may hold so many events at once. False means
@@ -21,7 +23,9 @@ func (g *Group) Join(now time.Time, id ConsumerID, slots int) bool {
 	if limit := g.settings.MaxConsumers; limit > 0 && len(g.consumers) >= limit {
 		return false
 	}
-	g.consumers = append(g.consumers, &consumer{id: id, slots: slots})
+	c := &consumer{id: id, slots: slots}
+	g.consumers = append(g.consumers, c)
+	g.sharePins(c)
 	g.push(now)
 	return true
 }
@@ -35,16 +39,16 @@ func (g *Group) Leave(now time.Time, id ConsumerID) {
 	}
 	gone := g.consumers[at]
 	g.consumers = slices.Delete(g.consumers, at, at+1)
+	g.freePins(gone)
 	var held []*Message
-	for _, m := range g.holding {
+	for m := range g.holding.all() {
 		if m.holder == gone {
 			held = append(held, m)
 		}
 	}
 	inOrder(held)
 	for _, m := range held {
-		delete(g.holding, m.ID)
-		m.holder = nil
+		g.forget(now, m)
 		m.Retries++
 		g.requeue(m)
 	}
@@ -52,33 +56,53 @@ func (g *Group) Leave(now time.Time, id ConsumerID) {
 }
 
 // push gives out what waits while somebody has room: what was given out before
-// first. Two events with one id are never out at the same time, as an answer
-// could not say which of them it means.
+// first.
 func (g *Group) push(now time.Time) {
-	for _, queue := range []*[]*Message{&g.retry, &g.replayed, &g.fresh} {
-		for len(*queue) > 0 {
-			m := (*queue)[0]
-			if g.holding[m.ID] != nil {
-				return
-			}
-			c := g.turn()
-			if c == nil {
-				return
-			}
-			(*queue)[0] = nil
-			*queue = (*queue)[1:]
-			g.deliver(now, m, c)
-		}
+	room := 0
+	for _, c := range g.consumers {
+		room += c.slots - c.held
 	}
+	for _, queue := range []*[]*Message{&g.retry, &g.replayed, &g.fresh} {
+		*queue = g.pushFrom(now, *queue, &room)
+	}
+}
+
+// pushFrom gives out what waits in one queue and returns the rest, in order.
+func (g *Group) pushFrom(now time.Time, queue []*Message, room *int) []*Message {
+	var passed []*Message // their consumer is full
+	at := 0
+	for ; at < len(queue) && *room > 0; at++ {
+		m := queue[at]
+		c := g.choose(m)
+		if c == nil {
+			passed = append(passed, m)
+			continue
+		}
+		g.deliver(now, m, c)
+		*room--
+	}
+	rest := queue[at-len(passed):]
+	copy(rest, passed)
+	clear(queue[:at-len(passed)])
+	return rest
 }
 
 func (g *Group) deliver(now time.Time, m *Message, c *consumer) {
 	c.held++
 	c.total++
 	g.total++
-	m.holder, m.until = c, now.Add(g.settings.Timeout)
-	g.holding[m.ID] = m
-	g.emit(Deliver{To: c.id, ID: m.ID, Position: m.Position, Retries: m.Retries, Replayed: m.Replayed})
+	m.holder, m.since, m.until = c, now, now.Add(g.settings.Timeout)
+	g.holding.add(m)
+	g.emit(Deliver{To: c.id, Position: m.Position, Retries: m.Retries, Replayed: m.Replayed})
+}
+
+// choose finds the consumer of an event. Somebody has room; nil if the one that
+// the event is pinned to has none.
+func (g *Group) choose(m *Message) *consumer {
+	if g.settings.Strategy == Pinned {
+		return g.pinned(m)
+	}
+	return g.turn()
 }
 
 // turn finds whose turn it is; nil if nobody has room.
@@ -86,7 +110,7 @@ func (g *Group) turn() *consumer {
 	for range g.consumers {
 		c := g.consumers[0]
 		free := c.held < c.slots
-		if free && g.settings.Single {
+		if free && g.settings.Strategy == Single {
 			return c
 		}
 		copy(g.consumers, g.consumers[1:])
@@ -99,16 +123,19 @@ func (g *Group) turn() *consumer {
 }
 
 // release takes an event away from its holder, who may not have been sent it.
-func (g *Group) release(m *Message) {
-	g.emit(Withdraw{From: m.holder.id, ID: m.ID})
-	g.forget(m)
+func (g *Group) release(now time.Time, m *Message) {
+	g.emit(Withdraw{From: m.holder.id, Position: m.Position})
+	g.forget(now, m)
 }
 
 // forget notes that nobody holds an event any more.
-func (g *Group) forget(m *Message) {
+func (g *Group) forget(now time.Time, m *Message) {
 	m.holder.held--
+	if g.settings.Timings {
+		m.holder.timings.add(now.Sub(m.since))
+	}
 	m.holder = nil
-	delete(g.holding, m.ID)
+	g.holding.remove(m)
 }
 
 // requeue puts an event where it waits to be given out again: by its place,

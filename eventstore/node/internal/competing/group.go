@@ -7,9 +7,9 @@
 // tells it what happened and when, and afterwards carries out the effects that
 // Take hands over. It is not safe for concurrent use.
 //
-// Begin reading here, then dispatch.go for who gets an event, answer.go for
-// what consumers say about it, progress.go for checkpoints and replay.go for
-// events that were parked.
+// Begin reading here, then dispatch.go and pinned.go for who gets an event,
+// answer.go for what consumers say about it, progress.go for checkpoints and
+// replay.go for events that were parked.
 package competing
 
 import (
@@ -25,11 +25,24 @@ type Place int64
 // Nowhere is the place before the first event.
 const Nowhere Place = -1
 
+// Strategy is how a group chooses the consumer of an event.
+type Strategy int
+
+const (
+	// RoundRobin gives events to each consumer in turn.
+	RoundRobin Strategy = iota
+	// Single gives all events to one consumer as long as it has room.
+	Single
+	// Pinned gives all events with one Pin to the same consumer. While that has
+	// no room its events wait, and those of others pass them.
+	Pinned
+)
+
 // Settings are the rules of one group.
 type Settings struct {
-	// Single gives all events to one consumer as long as it has room, instead
-	// of to each in turn.
-	Single bool
+	Strategy Strategy
+	// Timings has the group note how long consumers take to answer.
+	Timings bool
 	// Timeout is how long an event may stay unanswered. With 0 it is retried
 	// at each tick, as the original server does.
 	Timeout time.Duration
@@ -57,7 +70,8 @@ type Event struct {
 	Place    Place
 	Position uint64 // in the log
 	ID       uuid.UUID
-	Wanted   bool // false for what a filter keeps from consumers
+	Wanted   bool   // false for what a filter keeps from consumers
+	Pin      uint32 // with the strategy Pinned: a hash of what binds events to one consumer
 }
 
 // Message is an event on its way to being settled: acknowledged, parked or
@@ -73,7 +87,9 @@ type Message struct {
 	before Place  // what was read just before it
 	index  int    // in the heap of unsettled messages
 	holder *consumer
+	since  time.Time // when the holder was given it
 	until  time.Time // when the holder's time is up
+	twin   *Message  // given out after it, under the same id
 }
 
 // Group is the state of one persistent subscription.
@@ -82,7 +98,8 @@ type Group struct {
 	effects  []Effect
 
 	consumers []*consumer // in the order of their turns
-	holding   map[uuid.UUID]*Message
+	pins      []pin       // nil for other strategies than Pinned
+	holding   holding
 
 	fresh    []*Message // read and never given out, in order
 	retry    []*Message // to be given out again, by place
@@ -95,11 +112,11 @@ type Group struct {
 // New is a group that has come to a place. Events from there on are given to
 // Read in order.
 func New(settings Settings, at Place) *Group {
-	return &Group{
-		settings: settings,
-		holding:  make(map[uuid.UUID]*Message),
-		progress: progress{examined: at},
+	g := &Group{settings: settings, holding: newHolding(), progress: progress{examined: at}}
+	if settings.Strategy == Pinned {
+		g.pins = make([]pin, pinCount)
 	}
+	return g
 }
 
 // Room is how many events the group takes now. It is 0 until there is room for
@@ -132,14 +149,14 @@ func (g *Group) Read(now time.Time, events []Event, through Place) {
 // who have had them for too long.
 func (g *Group) Tick(now time.Time) {
 	var late []*Message
-	for _, m := range g.holding {
+	for m := range g.holding.all() {
 		if !m.until.After(now) {
 			late = append(late, m)
 		}
 	}
 	inOrder(late)
 	for _, m := range late {
-		g.release(m)
+		g.release(now, m)
 		g.again(m)
 	}
 	g.push(now)
@@ -152,7 +169,6 @@ type Effect interface{ effect() }
 // Deliver hands an event to a consumer.
 type Deliver struct {
 	To       ConsumerID
-	ID       uuid.UUID
 	Position uint64
 	Retries  int
 	Replayed bool
@@ -160,8 +176,8 @@ type Deliver struct {
 
 // Withdraw takes an event back that the consumer may not have been sent yet.
 type Withdraw struct {
-	From ConsumerID
-	ID   uuid.UUID
+	From     ConsumerID
+	Position uint64
 }
 
 // Park has an event written to the stream of parked events. The group waits

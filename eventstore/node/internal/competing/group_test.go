@@ -3,6 +3,7 @@ package competing
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,13 +43,29 @@ func nameOf(id uuid.UUID) string {
 	return name
 }
 
-func (s *script) event(place Place, wanted bool) Event {
-	return Event{Place: place, Position: uint64(place) * 100, ID: idOf(place, false), Wanted: wanted}
+// positionOf is the position of the event with an id.
+func positionOf(id uuid.UUID) uint64 {
+	position := binary.BigEndian.Uint64(id[8:])
+	if id[0] == 1 {
+		position |= 1 << 62
+	}
+	return position
+}
+
+// nameAt names the event at a position.
+func nameAt(position uint64) string {
+	return nameOf(idOf(Place(position&^(1<<62)), position>>62 == 1))
+}
+
+func (s *script) event(place Place, wanted bool, pin uint32) Event {
+	id := idOf(place, false)
+	return Event{Place: place, Position: positionOf(id), ID: id, Wanted: wanted, Pin: pin}
 }
 
 // do carries out one word:
 //
 //	read=n      n events are read          skip=n     n events are read that nobody wants
+//	pins=x,y    events with these pins are read
 //	join=a/n    consumer a with n slots    leave=a
 //	ack=a/x,y   retry=… park=… skips=…     parked     what was to be parked is
 //	failed      what was to be parked is not
@@ -66,7 +83,15 @@ func (s *script) do(word string) {
 	case "read", "skip":
 		var events []Event
 		for range number {
-			events = append(events, s.event(s.next, verb == "read"))
+			events = append(events, s.event(s.next, verb == "read", 0))
+			s.next++
+		}
+		s.g.Read(s.now, events, s.next-1)
+	case "pins":
+		var events []Event
+		for name := range strings.SplitSeq(rest, ",") {
+			pin, _ := strconv.Atoi(name)
+			events = append(events, s.event(s.next, true, uint32(pin)))
 			s.next++
 		}
 		s.g.Read(s.now, events, s.next-1)
@@ -123,9 +148,9 @@ func (s *script) collect(tick bool) {
 		for _, e := range s.g.Take() {
 			switch e := e.(type) {
 			case Deliver:
-				s.out = append(s.out, fmt.Sprintf("%c<%s%s", rune(e.To), nameOf(e.ID), strings.Repeat("'", e.Retries)))
+				s.out = append(s.out, fmt.Sprintf("%c<%s%s", rune(e.To), nameAt(e.Position), strings.Repeat("'", e.Retries)))
 			case Withdraw:
-				s.out = append(s.out, fmt.Sprintf("%c>%s", rune(e.From), nameOf(e.ID)))
+				s.out = append(s.out, fmt.Sprintf("%c>%s", rune(e.From), nameAt(e.Position)))
 			case Park:
 				s.park = append(s.park, e.Message)
 				s.out = append(s.out, "park"+nameOf(e.Message.ID))
@@ -138,7 +163,8 @@ func (s *script) collect(tick bool) {
 		var events []Event
 		for i := range uint64(count) {
 			place := Place(from + i)
-			events = append(events, Event{Place: place, ID: idOf(place, true), Wanted: true})
+			id := idOf(place, true)
+			events = append(events, Event{Place: place, Position: positionOf(id), ID: id, Wanted: true})
 		}
 		s.g.Unpark(s.now, events, from+uint64(count))
 	}
@@ -149,6 +175,8 @@ func (s *script) collect(tick bool) {
 		s.out = append(s.out, fmt.Sprintf("truncate%d", before))
 	}
 }
+
+func pinned(s *Settings) { s.Strategy = Pinned }
 
 func usual() Settings {
 	return Settings{
@@ -168,7 +196,19 @@ func TestGroup(t *testing.T) {
 		{"gives no more than a consumer may hold", nil, "join=a/2 read=3 ack=a/0", "a<0 a<1 a<2"},
 		{"gives to each in turn", nil, "join=a/5 join=b/5 read=4", "a<0 b<1 a<2 b<3"},
 		{"passes over who is full", nil, "join=a/1 join=b/5 read=4", "a<0 b<1 b<2 b<3"},
-		{"gives all to one", func(s *Settings) { s.Single = true }, "join=a/2 join=b/2 read=5 ack=b/2", "a<0 a<1 b<2 b<3 b<4"},
+		{"gives all to one", func(s *Settings) { s.Strategy = Single }, "join=a/2 join=b/2 read=5 ack=b/2", "a<0 a<1 b<2 b<3 b<4"},
+		{"gives all with one pin to one", pinned, "join=a/9 join=b/9 pins=1,2,1,2,1", "a<0 b<1 a<2 b<3 a<4"},
+		{"gives what others are pinned to past what waits", pinned, "join=a/1 join=b/9 pins=1,2,1,2,1,2 ack=a/0", "a<0 b<1 b<3 b<5 a<2"},
+		{"keeps what waits for one in order", pinned, "join=a/1 join=b/1 pins=1,2,1,2,1 ack=b/1 ack=a/0 ack=a/2", "a<0 b<1 b<3 a<2 a<4"},
+		{"gives a new pin to who has the fewest", pinned, "join=a/9 join=b/9 pins=1,2,3,4,5", "a<0 b<1 a<2 b<3 a<4"},
+		{"gives a new pin to nobody else while its consumer is full", pinned, "join=a/1 join=b/1 pins=1,2,3,4 ack=a/0,1", "a<0 b<1 b>1 a<2 b<3"},
+		{"retries with the same consumer", pinned, "join=a/9 join=b/9 pins=1,2,1 retry=a/0 retry=b/1", "a<0 b<1 a<2 a<0' b<1'"},
+		{"gives what a consumer that left had to others", pinned, "join=a/9 join=b/9 pins=1,2 leave=a pins=1,1", "a<0 b<1 b<0' b<2 b<3"},
+		{"shares with a new consumer what nothing is held of", pinned, "join=a/9 pins=1,2,3,4 ack=a/1,3 join=b/9 pins=1,2,3,4",
+			"a<0 a<1 a<2 a<3 a<4 b<5 a<6 b<7"},
+		{"divides pins into sets", pinned, "join=a/9 join=b/9 pins=1,2,1025,1026", "a<0 b<1 a<2 b<3"},
+		{"checkpoints not beyond what waits for a full consumer", pinned, "join=a/1 join=b/9 pins=1,2,1,2 ack=b/1,3 wait=1s ack=a/0 tick",
+			"a<0 b<1 b<3 a<2 checkpoint1"},
 		{"takes only so many consumers", func(s *Settings) { s.MaxConsumers = 1 }, "join=a/1 join=b/1 leave=a join=b/1", "full"},
 		{"passes over what nobody wants", nil, "join=a/5 read=1 skip=3 read=1", "a<0 a<4"},
 
@@ -235,20 +275,103 @@ func TestGroup(t *testing.T) {
 	}
 }
 
-// TestTwins gives out two events with one id one after the other.
-func TestTwins(t *testing.T) {
-	g := New(usual(), Nowhere)
-	g.Join(start, 'a', 5)
-	twin := idOf(7, false)
-	g.Read(start, []Event{{Place: 0, ID: twin, Wanted: true}, {Place: 1, ID: twin, Wanted: true}}, 1)
-	for place := range Place(2) {
-		if effects := g.Take(); len(effects) != 1 {
-			t.Fatalf("%d effects before the answer for %d", len(effects), place)
-		}
-		g.Ack(start, 'a', []uuid.UUID{twin})
+// twins is a group that was given three events with one id.
+func twins(t *testing.T) (g *Group, id uuid.UUID) {
+	t.Helper()
+	g, id = New(usual(), Nowhere), idOf(7, false)
+	g.Join(start, 'a', 2)
+	g.Join(start, 'b', 5)
+	var events []Event
+	for place := range Place(3) {
+		events = append(events, Event{Place: place, Position: 100 + uint64(place), ID: id, Wanted: true})
 	}
-	if at, due := g.Checkpoint(start, true); !due || at != 1 {
+	g.Read(start, events, 2)
+	return g, id
+}
+
+// effectsOf writes down what a group decided.
+func effectsOf(g *Group) string {
+	var out []string
+	for _, e := range g.Take() {
+		switch e := e.(type) {
+		case Deliver:
+			out = append(out, fmt.Sprintf("%c<%d%s", rune(e.To), e.Position, strings.Repeat("'", e.Retries)))
+		case Withdraw:
+			out = append(out, fmt.Sprintf("%c>%d", rune(e.From), e.Position))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func TestEventsWithOneIDAreGivenOutTogether(t *testing.T) {
+	g, id := twins(t)
+	if got, want := effectsOf(g), "a<100 b<101 a<102"; got != want {
+		t.Fatalf("given out: %q, want %q", got, want)
+	}
+	if got := g.Stats().Holding; got != 3 {
+		t.Errorf("%d are held, want 3", got)
+	}
+	for held := 2; held >= 0; held-- {
+		g.Ack(start, 'a', []uuid.UUID{id})
+		if got := g.Stats().Holding; got != held {
+			t.Errorf("%d are held, want %d", got, held)
+		}
+	}
+	if got := effectsOf(g); got != "b>101" { // the last answer was for what another holds
+		t.Errorf("after the answers: %q", got)
+	}
+	if at, due := g.Checkpoint(start, true); !due || at != 2 {
 		t.Errorf("the checkpoint is at %d, %t", at, due)
+	}
+}
+
+func TestAnswerMeansItsSendersFirstEventWithTheID(t *testing.T) {
+	g, id := twins(t)
+	g.Take()
+	g.Nack(start, 'b', []uuid.UUID{id}, Retry, "")
+	if got := effectsOf(g); got != "b<101'" {
+		t.Errorf("after the answer of b: %q", got)
+	}
+	g.Nack(start, 'a', []uuid.UUID{id}, Retry, "")
+	if got := effectsOf(g); got != "a<100'" {
+		t.Errorf("after the first answer of a: %q", got)
+	}
+	g.Leave(start, 'b')
+	g.Ack(start, 'a', []uuid.UUID{id})
+	if got := effectsOf(g); got != "a<101''" {
+		t.Errorf("after b left and a answered: %q", got)
+	}
+}
+
+func TestLateEventsWithOneIDAreAllRetried(t *testing.T) {
+	g, _ := twins(t)
+	g.Take()
+	g.Tick(start.Add(time.Hour))
+	if got, want := effectsOf(g), "a>100 b>101 a>102 b<100' a<101' b<102'"; got != want {
+		t.Errorf("after the time was up: %q, want %q", got, want)
+	}
+}
+
+// A consumer's timings are those of its last 1,000 answers, of whatever kind.
+func TestTimingsAreKeptOfLastAnswers(t *testing.T) {
+	settings := usual()
+	settings.Timings = true
+	g := New(settings, Nowhere)
+	g.Join(start, 'a', 1)
+	for place := range Place(timingsKept + 2) {
+		id := idOf(place, false)
+		g.Read(start, []Event{{Place: place, ID: id, Wanted: true}}, place)
+		took := time.Duration(place) * time.Millisecond
+		if place%2 == 0 {
+			g.Ack(start.Add(took), 'a', []uuid.UUID{id})
+		} else {
+			g.Nack(start.Add(took), 'a', []uuid.UUID{id}, Skip, "")
+		}
+	}
+	got := g.Stats().Consumers[0].Timings
+	slices.Sort(got)
+	if len(got) != timingsKept || got[0] != 2*time.Millisecond || got[timingsKept-1] != (timingsKept+1)*time.Millisecond {
+		t.Errorf("%d timings from %v to %v", len(got), got[0], got[len(got)-1])
 	}
 }
 

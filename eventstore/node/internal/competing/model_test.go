@@ -1,7 +1,7 @@
 package competing
 
 import (
-	"encoding/binary"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -17,24 +17,29 @@ type world struct {
 	settings Settings
 	now      time.Time
 
-	read     []Event
-	settled  map[uuid.UUID]bool
-	held     map[ConsumerID]map[uuid.UUID]bool
-	slots    map[ConsumerID]int
-	parking  []*Message
-	parked   []uuid.UUID // the events that were parked, in order
-	resolved map[uint64]bool
-	saved    Place
-	tb       uint64
+	read    []Event
+	events  map[uint64]Event // read or replayed, by position
+	settled map[uint64]bool  // by position
+	held    []Deliver        // in the order in which they were given out
+	slots   map[ConsumerID]int
+	pins    map[uint32]ConsumerID // who got the last event of a set; cleared when it may go to another
+	parking []*Message
+	parked  int // how many events were parked
+	saved   Place
+	tb      uint64
 }
 
-func (w *world) consumers() []ConsumerID {
-	var list []ConsumerID
-	for id := range w.held {
-		list = append(list, id)
+// consumers are those that are there.
+func (w *world) consumers() []ConsumerID { return slices.Sorted(maps.Keys(w.slots)) }
+
+// holds counts the events that a consumer holds.
+func (w *world) holds(id ConsumerID) (n int) {
+	for _, d := range w.held {
+		if d.To == id {
+			n++
+		}
 	}
-	slices.Sort(list)
-	return list
+	return n
 }
 
 // absorb carries out what the group decided, and checks it.
@@ -50,7 +55,7 @@ func (w *world) absorb(tick bool) {
 				if delivered {
 					w.t.Fatal("withdrawn after something was delivered")
 				}
-				delete(w.held[e.From], e.ID)
+				w.withdraw(e)
 			case Park:
 				w.parking = append(w.parking, e.Message)
 			}
@@ -61,7 +66,10 @@ func (w *world) absorb(tick bool) {
 		}
 		var events []Event
 		for i := range uint64(count) {
-			events = append(events, Event{Place: Place(from + i), ID: idOf(Place(from+i), true), Wanted: true})
+			id := idOf(Place(from+i), true)
+			e := Event{Place: Place(from + i), Position: positionOf(id), ID: id, Wanted: true, Pin: uint32(from+i) % 3}
+			events = append(events, e)
+			w.events[e.Position] = e
 		}
 		w.g.Unpark(w.now, events, from+uint64(count))
 	}
@@ -70,7 +78,7 @@ func (w *world) absorb(tick bool) {
 	}
 	if before, due := w.g.Truncate(tick); due {
 		for n := w.tb; n < before; n++ {
-			if !w.resolved[n] {
+			if !w.settled[positionOf(idOf(Place(n), true))] {
 				w.t.Fatalf("truncated before %d, but %d is not settled", before, n)
 			}
 		}
@@ -78,39 +86,88 @@ func (w *world) absorb(tick bool) {
 	}
 }
 
-// Check holds at any time: no more waits than there is room for, and everybody
-// agrees on what is out.
+// Check holds at any time: no more waits than there is room for, everybody
+// agrees on what is out, and nothing waits for a consumer that has room.
 func (w *world) Check(t *rapid.T) {
-	out := 0
-	for _, held := range w.held {
-		out += len(held)
-	}
 	stats := w.g.Stats()
-	if stats.Holding != out {
-		t.Fatalf("the group has %d events out, its consumers hold %d", stats.Holding, out)
+	if stats.Holding != len(w.held) {
+		t.Fatalf("the group has %d events out, its consumers hold %d", stats.Holding, len(w.held))
 	}
 	if stats.Fresh > w.settings.Buffer {
 		t.Fatalf("%d events wait, with room for %d", stats.Fresh, w.settings.Buffer)
 	}
+	for _, id := range w.consumers() {
+		if w.holds(id) == w.slots[id] {
+			continue
+		}
+		if w.settings.Strategy != Pinned && stats.Fresh+stats.Retrying > 0 {
+			t.Fatalf("%d has room, but %d events wait", id, stats.Fresh+stats.Retrying)
+		}
+		for _, m := range slices.Concat(w.g.fresh, w.g.retry, w.g.replayed) {
+			if to := w.g.pins[m.Pin%pinCount].owner; to == nil || to.id == id {
+				t.Fatalf("%s waits for %d, who has room", nameAt(m.Position), id)
+			}
+		}
+	}
+	if w.settings.Strategy == Pinned {
+		w.checkPins(t)
+	}
+}
+
+// checkPins holds the assignment of sets to its own numbers.
+func (w *world) checkPins(t *rapid.T) {
+	owned := make(map[ConsumerID]int)
+	for _, p := range w.g.pins {
+		if p.owner != nil {
+			owned[p.owner.id]++
+		}
+	}
+	for _, c := range w.g.consumers {
+		if c.pins != owned[c.id] {
+			t.Fatalf("%d has %d sets, and counts %d", c.id, owned[c.id], c.pins)
+		}
+		delete(owned, c.id)
+	}
+	if len(owned) > 0 {
+		t.Fatalf("consumers that left have sets: %v", owned)
+	}
 }
 
 func (w *world) deliver(d Deliver) {
-	held := w.held[d.To]
-	if held == nil {
+	if w.slots[d.To] == 0 {
 		w.t.Fatalf("%d is not there", d.To)
 	}
 	for _, other := range w.held {
-		if other[d.ID] {
-			w.t.Fatalf("%s is out twice", nameOf(d.ID))
+		if other.Position == d.Position {
+			w.t.Fatalf("%s is out twice", nameAt(d.Position))
 		}
 	}
-	held[d.ID] = true
-	if len(held) > w.slots[d.To] {
-		w.t.Fatalf("%d holds %d events, but has %d slots", d.To, len(held), w.slots[d.To])
+	w.held = append(w.held, d)
+	if n := w.holds(d.To); n > w.slots[d.To] {
+		w.t.Fatalf("%d holds %d events, but has %d slots", d.To, n, w.slots[d.To])
 	}
-	if w.settled[d.ID] {
-		w.t.Fatalf("%s was settled already", nameOf(d.ID))
+	if w.settled[d.Position] {
+		w.t.Fatalf("%s was settled already", nameAt(d.Position))
 	}
+	if w.settings.Strategy != Pinned {
+		return
+	}
+	set := w.events[d.Position].Pin % pinCount
+	if to, pinned := w.pins[set]; pinned && to != d.To {
+		w.t.Fatalf("%s went to %d, but its set is pinned to %d", nameAt(d.Position), d.To, to)
+	}
+	w.pins[set] = d.To
+}
+
+func (w *world) withdraw(e Withdraw) {
+	at := slices.IndexFunc(w.held, func(d Deliver) bool { return d.Position == e.Position })
+	if at < 0 {
+		return // the answer of another consumer was for it
+	}
+	if w.held[at].To != e.From {
+		w.t.Fatalf("%s is withdrawn from %d, but %d holds it", nameAt(e.Position), e.From, w.held[at].To)
+	}
+	w.held = slices.Delete(w.held, at, at+1)
 }
 
 func (w *world) checkpoint(place Place) {
@@ -119,16 +176,9 @@ func (w *world) checkpoint(place Place) {
 	}
 	w.saved = place
 	for _, e := range w.read {
-		if e.Place <= place && e.Wanted && !w.settled[e.ID] {
+		if e.Place <= place && e.Wanted && !w.settled[e.Position] {
 			w.t.Fatalf("checkpoint at %d, but %d is not settled", place, e.Place)
 		}
-	}
-}
-
-func (w *world) settle(id uuid.UUID, place Place) {
-	w.settled[id] = true
-	if id[0] == 1 {
-		w.resolved[uint64(place)] = true
 	}
 }
 
@@ -141,7 +191,14 @@ func (w *world) Read(t *rapid.T) {
 	}
 	for range rapid.IntRange(0, w.g.Room()).Draw(t, "events") {
 		next += Place(rapid.IntRange(0, 2).Draw(t, "gap"))
-		events = append(events, Event{Place: next, ID: idOf(next, false), Wanted: rapid.IntRange(0, 3).Draw(t, "wanted") > 0})
+		id := idOf(next, false)
+		e := Event{Place: next, Position: positionOf(id), ID: id, Wanted: rapid.IntRange(0, 3).Draw(t, "wanted") > 0,
+			Pin: uint32(rapid.IntRange(0, 4).Draw(t, "pin")) * 512}
+		if n := len(w.read); n > 0 && rapid.IntRange(0, 4).Draw(t, "twin") == 0 {
+			e.ID = w.read[rapid.IntRange(0, n-1).Draw(t, "of")].ID
+		}
+		events = append(events, e)
+		w.events[e.Position] = e
 		next++
 	}
 	w.read = append(w.read, events...)
@@ -152,51 +209,67 @@ func (w *world) Read(t *rapid.T) {
 // Join lets a consumer in.
 func (w *world) Join(t *rapid.T) {
 	id := ConsumerID(rapid.IntRange(1, 4).Draw(t, "who"))
-	if w.held[id] != nil {
+	if w.slots[id] > 0 {
 		return
 	}
-	w.held[id], w.slots[id] = make(map[uuid.UUID]bool), rapid.IntRange(1, 5).Draw(t, "slots")
+	w.slots[id] = rapid.IntRange(1, 5).Draw(t, "slots")
+	clear(w.pins) // it gets its share
 	if !w.g.Join(w.now, id, w.slots[id]) {
-		if len(w.held) <= w.settings.MaxConsumers {
+		if len(w.slots) <= w.settings.MaxConsumers {
 			t.Fatal("refused although there was room")
 		}
-		delete(w.held, id)
+		delete(w.slots, id)
 	}
 	w.absorb(false)
 }
 
 // Leave has a consumer go.
 func (w *world) Leave(t *rapid.T) {
-	if len(w.held) == 0 {
+	if len(w.slots) == 0 {
 		return
 	}
-	id := rapid.SampledFrom(w.consumers()).Draw(t, "who")
-	delete(w.held, id)
+	w.leave(rapid.SampledFrom(w.consumers()).Draw(t, "who"))
+}
+
+func (w *world) leave(id ConsumerID) {
+	delete(w.slots, id)
+	w.held = slices.DeleteFunc(w.held, func(d Deliver) bool { return d.To == id })
+	maps.DeleteFunc(w.pins, func(_ uint32, to ConsumerID) bool { return to == id })
 	w.g.Leave(w.now, id)
 	w.absorb(false)
 }
 
+// meant takes away the event that an answer means: the first that its sender
+// was given with the id, or else the first that anybody was given.
+func (w *world) meant(who ConsumerID, id uuid.UUID) (Event, bool) {
+	same := func(d Deliver) bool { return w.events[d.Position].ID == id }
+	at := slices.IndexFunc(w.held, func(d Deliver) bool { return d.To == who && same(d) })
+	if at < 0 {
+		at = slices.IndexFunc(w.held, same)
+	}
+	if at < 0 {
+		return Event{}, false
+	}
+	e := w.events[w.held[at].Position]
+	w.held = slices.Delete(w.held, at, at+1)
+	return e, true
+}
+
 // Answer has a consumer say something about events that it or others hold.
 func (w *world) Answer(t *rapid.T) {
-	var out []uuid.UUID
-	for _, id := range w.consumers() {
-		for event := range w.held[id] {
-			out = append(out, event)
-		}
-	}
-	if len(out) == 0 {
+	if len(w.held) == 0 || len(w.slots) == 0 {
 		return
 	}
-	slices.SortFunc(out, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+	var out []uuid.UUID
+	for _, d := range w.held {
+		out = append(out, w.events[d.Position].ID)
+	}
 	who := rapid.SampledFrom(w.consumers()).Draw(t, "who")
-	ids := rapid.SliceOfNDistinct(rapid.SampledFrom(out), 1, len(out), rapid.ID).Draw(t, "ids")
+	ids := rapid.SliceOfN(rapid.SampledFrom(out), 1, len(out)).Draw(t, "ids")
 	say := rapid.IntRange(-1, 2).Draw(t, "action")
 	for _, id := range ids {
-		for _, held := range w.held {
-			delete(held, id)
-		}
-		if say == -1 || Action(say) == Skip {
-			w.settle(id, placeOf(id))
+		if e, ok := w.meant(who, id); ok && (say == -1 || Action(say) == Skip) {
+			w.settled[e.Position] = true
 		}
 	}
 	if say == -1 {
@@ -206,8 +279,6 @@ func (w *world) Answer(t *rapid.T) {
 	}
 	w.absorb(false)
 }
-
-func placeOf(id uuid.UUID) Place { return Place(binary.BigEndian.Uint64(id[8:])) }
 
 // Park finishes what was to be parked, or fails to.
 func (w *world) Park(t *rapid.T) {
@@ -221,17 +292,17 @@ func (w *world) Park(t *rapid.T) {
 		w.g.NotParked(w.now, batch)
 	} else {
 		for _, m := range batch {
-			w.settle(m.ID, m.Place)
-			w.parked = append(w.parked, m.ID)
+			w.settled[m.Position] = true
+			w.parked++
 		}
-		w.g.Parked(w.now, batch, uint64(len(w.parked)))
+		w.g.Parked(w.now, batch, uint64(w.parked))
 	}
 	w.absorb(false)
 }
 
 // Replay gives parked events out again.
 func (w *world) Replay(t *rapid.T) {
-	w.g.Replay(uint64(rapid.IntRange(0, len(w.parked)+1).Draw(t, "stop")))
+	w.g.Replay(uint64(rapid.IntRange(0, w.parked+1).Draw(t, "stop")))
 	w.absorb(false)
 }
 
@@ -248,7 +319,7 @@ func (w *world) Tick(t *rapid.T) {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		settings := usual()
-		settings.Single = rapid.Bool().Draw(t, "single")
+		settings.Strategy = rapid.SampledFrom([]Strategy{RoundRobin, Single, Pinned}).Draw(t, "strategy")
 		settings.MaxRetries = rapid.IntRange(0, 3).Draw(t, "retries")
 		settings.MaxConsumers = rapid.IntRange(0, 3).Draw(t, "consumers")
 		settings.MinCheckpoint = 1
@@ -257,8 +328,8 @@ func TestModel(t *testing.T) {
 		}
 		w := &world{
 			t: t, g: New(settings, Nowhere), settings: settings, now: start, saved: Nowhere,
-			settled: make(map[uuid.UUID]bool), held: make(map[ConsumerID]map[uuid.UUID]bool),
-			slots: make(map[ConsumerID]int), resolved: make(map[uint64]bool),
+			events: make(map[uint64]Event), settled: make(map[uint64]bool),
+			slots: make(map[ConsumerID]int), pins: make(map[uint32]ConsumerID),
 		}
 		t.Repeat(rapid.StateMachineActions(w))
 		w.finish()
@@ -267,30 +338,28 @@ func TestModel(t *testing.T) {
 
 func (w *world) finish() {
 	for _, id := range w.consumers() {
-		delete(w.held, id)
-		w.g.Leave(w.now, id)
-		w.absorb(false)
+		w.leave(id)
 	}
 	const patient = ConsumerID(9)
-	w.held[patient], w.slots[patient] = make(map[uuid.UUID]bool), 3
+	w.slots[patient] = 3
 	w.g.Join(w.now, patient, 3)
 	w.absorb(false)
-	for rounds := 0; len(w.held[patient]) > 0 || len(w.parking) > 0; rounds++ {
+	for rounds := 0; len(w.held) > 0 || len(w.parking) > 0; rounds++ {
 		if rounds > 10_000 {
 			w.t.Fatal("there is no end of events")
 		}
 		for _, m := range w.parking {
-			w.settle(m.ID, m.Place)
-			w.parked = append(w.parked, m.ID)
+			w.settled[m.Position] = true
+			w.parked++
 		}
-		w.g.Parked(w.now, w.parking, uint64(len(w.parked)))
+		w.g.Parked(w.now, w.parking, uint64(w.parked))
 		w.parking = nil
 		var ids []uuid.UUID
-		for id := range w.held[patient] {
-			ids = append(ids, id)
-			w.settle(id, placeOf(id))
+		for _, d := range w.held {
+			ids = append(ids, w.events[d.Position].ID)
+			w.settled[d.Position] = true
 		}
-		clear(w.held[patient])
+		w.held = nil
 		w.g.Ack(w.now, patient, ids)
 		w.absorb(false)
 	}

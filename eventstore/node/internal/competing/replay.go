@@ -1,6 +1,9 @@
 package competing
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // replay is the state of the stream of parked events: what of it is there, and
 // what of that is being given out again.
@@ -78,18 +81,19 @@ type ConsumerStats struct {
 	ID          ConsumerID
 	Slots, Held int
 	Total       uint64
+	Timings     []time.Duration // of the last answers, in no order
 }
 
 // Stats tells about the group as it is now. What is being replayed no longer
 // counts as parked.
 func (g *Group) Stats() Stats {
 	s := Stats{
-		Fresh: len(g.fresh), Retrying: len(g.retry) + len(g.replayed), Holding: len(g.holding),
+		Fresh: len(g.fresh), Retrying: len(g.retry) + len(g.replayed), Holding: g.holding.count,
 		Total: g.total, Parked: g.replay.end - g.replay.next,
 		Replaying: g.replay.next < g.replay.stop,
 	}
 	for _, c := range g.consumers {
-		s.Consumers = append(s.Consumers, ConsumerStats{ID: c.id, Slots: c.slots, Held: c.held, Total: c.total})
+		s.Consumers = append(s.Consumers, ConsumerStats{ID: c.id, Slots: c.slots, Held: c.held, Total: c.total, Timings: slices.Clone(c.timings.last)})
 	}
 	return s
 }
