@@ -32,10 +32,12 @@ func spread(t *testing.T, source *node.Node, events int, size int) {
 	}
 }
 
-// throughFront copies from a source through a front.
-func throughFront(t *testing.T, from *eventstore.Store, f *front, change ...func(*eventstore.Config)) (transfer.Report, error) {
+// throughFront copies from a source through a front, and waits so long for an
+// answer: a minute unless the front withholds one.
+func throughFront(t *testing.T, from *eventstore.Store, f *front, wait time.Duration) (transfer.Report, error) {
 	t.Helper()
-	return transfer.Copy(t.Context(), from, connect(t, f.addr, change...), transfer.Options{})
+	to := connect(t, f.addr, func(cfg *eventstore.Config) { cfg.TryTimeout, cfg.Bound = wait, 2*time.Minute })
+	return transfer.Copy(t.Context(), from, to, transfer.Options{})
 }
 
 // A copy has 64 appends under way, and fewer where they are large. The front
@@ -74,7 +76,7 @@ func TestCopyHasSeveralAppendsUnderWay(t *testing.T) {
 					held = held[:0]
 				}
 			})
-			if _, err := throughFront(t, from, f); err != nil || f.called() != 1 {
+			if _, err := throughFront(t, from, f, time.Minute); err != nil || f.called() != 1 {
 				t.Errorf("%d calls, %v", f.called(), err)
 			}
 			wantCopy(t, from, seen)
@@ -90,7 +92,7 @@ func TestCopyWithoutBatchAppend(t *testing.T) {
 	newChronicle(t, foreign(t, source)).everything()
 	spread(t, source, 100, 0)
 	f := newFront(t, target.Addr(), func(b batches) error { return status.Error(codes.Unimplemented, "unknown method") })
-	report, err := throughFront(t, from, f)
+	report, err := throughFront(t, from, f, time.Minute)
 	if err != nil || report.SourceDigest != report.TargetDigest || f.called() != 1 {
 		t.Errorf("%d calls, %+v, %v", f.called(), report, err)
 	}
@@ -114,7 +116,7 @@ func TestCopySendsMetadataAlone(t *testing.T) {
 	newChronicle(t, foreign(t, source)).bury("other")
 	spread(t, source, 50, 0)
 	f := newFront(t, target.Addr(), faithful(func(int, batches, *streams.BatchAppendReq) (bool, error) { return false, nil }))
-	if _, err := throughFront(t, from, f); err != nil || f.called() != 1 {
+	if _, err := throughFront(t, from, f, time.Minute); err != nil || f.called() != 1 {
 		t.Errorf("%d calls, %v", f.called(), err)
 	}
 	wantCopy(t, from, seen)
@@ -175,8 +177,11 @@ func TestCopyGoesOnAfterUnknownOutcome(t *testing.T) {
 			target, seen := fresh(t)
 			spread(t, source, 150, 0)
 			f := newFront(t, target.Addr(), faithful(other))
-			// The answer that is lost is waited for.
-			report, err := throughFront(t, from, f, func(cfg *eventstore.Config) { cfg.TryTimeout = 2 * time.Second })
+			wait := time.Minute
+			if name == "the answer is lost" {
+				wait = 3 * time.Second
+			}
+			report, err := throughFront(t, from, f, wait)
 			if err != nil || report.SourceDigest != report.TargetDigest || f.called() != 2 {
 				t.Errorf("%d calls, %+v, %v", f.called(), report, err)
 			}
@@ -206,7 +211,7 @@ func TestCopyAvoidsFailingPipeline(t *testing.T) {
 	target, seen := fresh(t)
 	spread(t, source, 300, 0)
 	f := newFront(t, target.Addr(), func(b batches) error { return goneIf(true) })
-	if _, err := throughFront(t, from, f); err != nil || f.called() < 2 || f.called() > 9 {
+	if _, err := throughFront(t, from, f, time.Minute); err != nil || f.called() < 2 || f.called() > 9 {
 		t.Errorf("%d calls, %v", f.called(), err)
 	}
 	wantCopy(t, from, seen)
@@ -248,7 +253,7 @@ func TestCopyEndsWhenOrderIsLost(t *testing.T) {
 			source, from := fresh(t)
 			target, seen := fresh(t)
 			spread(t, source, 150, 0)
-			_, err := throughFront(t, from, newFront(t, target.Addr(), faithful(c.other)))
+			_, err := throughFront(t, from, newFront(t, target.Addr(), faithful(c.other)), time.Minute)
 			if !errors.Is(err, transfer.ErrOrder) || !strings.Contains(err.Error(), "begin again with an empty event store") || !strings.Contains(err.Error(), c.words) {
 				t.Errorf("got %v", err)
 			}
