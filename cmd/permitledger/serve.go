@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -58,8 +57,8 @@ func untilStopped(ctx context.Context, s *service.Service) error {
 	select {
 	case <-ctx.Done():
 		return s.Close()
-	case err := <-failed:
-		return errors.Join(err, s.Close())
+	case <-failed:
+		return s.Close() // with the reason
 	}
 }
 
@@ -87,8 +86,11 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 	if err != nil {
 		return service.Config{}, err
 	}
-	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, StoreWait: c.StoreWait, Node: c.node(p),
+	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, StoreWait: c.StoreWait, Version: release, Node: c.node(p),
 		Council: councilFolder(c.Council), DemoClock: c.DemoClock, Logger: p.logger}
+	if cfg.ClaimScale, err = claimScale(); err != nil {
+		return service.Config{}, err
+	}
 	if c.Tokens == "" {
 		cfg.MakeTokens = func() (api.Tokens, error) { return c.adminToken(p) }
 		return cfg, nil
