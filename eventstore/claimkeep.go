@@ -45,12 +45,14 @@ func (s *Store) Claim(ctx context.Context, cfg ClaimConfig) (*Claim, error) {
 			return nil, fmt.Errorf("event store metrics: %w", err)
 		}
 	}
+	began := time.Now()
 	if err := c.stream.ask(ctx, true); err != nil {
 		if c.stream.unsure {
 			c.stream.giveBack()
 		}
 		return nil, err
 	}
+	s.logger.Info("event store claimed", "after", time.Since(began).Round(time.Millisecond))
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c.stop = stop
 	s.AddGuard(c.guard)
@@ -152,8 +154,12 @@ func (c *Claim) confirmOn(ctx context.Context, on SessionID) error {
 		if newest, _ := c.stream.store.Session(); newest != on {
 			return errSessionEnded
 		}
-		if read.err != nil {
+		switch {
+		case read.err == nil:
+		case errors.Is(read.err, ErrUnavailable):
 			return fmt.Errorf("the claim on the event store cannot be confirmed: %w", read.err)
+		default:
+			return fmt.Errorf("%w: the claim on it cannot be confirmed: %w", ErrUnavailable, read.err)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func claimTimesOf(scale float64) claimTimes {
 		scale = 1
 	}
 	of := func(seconds float64) time.Duration { return time.Duration(seconds * scale * float64(time.Second)) }
-	return claimTimes{every: of(4), counts: of(10), silence: of(25), poll: of(1), release: 2 * time.Second}
+	return claimTimes{every: of(4), counts: of(10), silence: of(25), poll: of(0.25), release: 2 * time.Second}
 }
 
 // The types of the events in ServiceStream.
