@@ -58,7 +58,7 @@ func (c nodeCopyCommand) Run(p *program) error {
 	if err != nil {
 		return p.unfinished(err, goesOn)
 	}
-	to, err := c.connect(p, ends, c.To, c.ToCredentials)
+	to, err := c.target(p, ends)
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}
@@ -118,6 +118,17 @@ func (c nodeCopyCommand) source(p *program, ends *openedLedger) (*eventstore.Sto
 		}
 	}
 	return nil, fmt.Errorf("%s: %w, or the event store that has it with --from", c.Data, errNoLog)
+}
+
+// target reaches what is copied into. Nothing is written there before it
+// returns, but the question to a service that has claimed it: while that one
+// lives, the copy is refused.
+func (c nodeCopyCommand) target(p *program, ends *openedLedger) (*eventstore.Store, error) {
+	to, err := c.connect(p, ends, c.To, c.ToCredentials)
+	if err == nil {
+		err = askHolder(p, to)
+	}
+	return to, err
 }
 
 func (nodeCopyCommand) connect(p *program, ends *openedLedger, connection, credentials string) (*eventstore.Store, error) {
