@@ -21,6 +21,7 @@ type Claim struct {
 
 	mu      sync.Mutex
 	err     error       // why nothing may be done any more; guarded by mu
+	failed  error       // of the newest read; guarded by mu
 	reading *confirming // the read under way; nil: none; guarded by mu
 	next    *confirming // the read after that; guarded by mu
 }
@@ -115,10 +116,15 @@ func (c *Claim) Because() error {
 	if c.err != nil {
 		return c.err
 	}
-	if now := c.stream.clock(); !c.stream.state.fresh(now, c.stream.state.session) {
-		return fmt.Errorf("the claim on the event store was last confirmed %s ago: commands wait for it", now.since(c.stream.state.counted).Round(time.Second))
+	now := c.stream.clock()
+	if c.stream.state.fresh(now, c.stream.state.session) {
+		return nil
 	}
-	return nil
+	text := fmt.Sprintf("the claim on the event store was last confirmed %s ago, and nothing is done without it", now.since(c.stream.state.counted).Round(time.Second))
+	if c.failed != nil {
+		return fmt.Errorf("%s: %w", text, c.failed)
+	}
+	return errors.New(text)
 }
 
 // Confirm returns nil once the claim is confirmed on the session in use. Where
@@ -196,7 +202,7 @@ func (c *Claim) keep(ctx context.Context) {
 		c.mu.Unlock()
 		read.err = c.refresh(ctx)
 		c.mu.Lock()
-		c.reading = nil
+		c.reading, c.failed = nil, read.err
 		lost := c.err != nil
 		c.mu.Unlock()
 		close(read.done)

@@ -24,7 +24,7 @@ type serveCommand struct{ serveFlags }
 type serveFlags struct {
 	Data       string    `help:"Folder that holds everything: the log, the keys, the read models." default:"./data" type:"path"`
 	Listen     string    `help:"Address of the HTTP server." default:"127.0.0.1:8080"`
-	EventStore string    `name:"eventstore" help:"Connection string of an EventStoreDB server or cluster (esdb://…) to use instead of the embedded node."`
+	EventStore string    `name:"eventstore" help:"Connection string of an EventStoreDB server or cluster (esdb://…) to use instead of the embedded node. One service at a time claims it: a start waits up to 25 s for the answer of another one, and is refused while that one lives."`
 	NodeListen string    `help:"TCP address on which the embedded node listens beside its socket. One that other machines reach needs --node-tls-cert, --node-tls-key and --node-users."`
 	Tokens     string    `help:"JSON file with a list of {\"token\",\"subject\",\"role\"}; a token may be given as sha256:…. Without it one admin token is made." type:"path"`
 	Council    string    `help:"Folder with the council's council.json, policy.json, gazetteer.csv and terms. Default: the built-in sample." type:"existingdir"`
