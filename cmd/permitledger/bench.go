@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -36,12 +37,11 @@ func (c benchCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	mayWrite := func(context.Context) error { return nil }
 	if connection != "" {
-		if err := c.askHolder(p, connection); err != nil {
-			return err
-		}
+		mayWrite = func(context.Context) error { return c.askHolder(p, connection) }
 	}
-	report, err := bench.Run(p.ctx, bench.Config{
+	report, err := bench.Run(p.ctx, bench.Config{MayWrite: mayWrite,
 		Only: c.Only, Rounds: c.Rounds, Duration: c.Duration, Permits: c.Permits, Appends: c.Appends, EventStore: connection, TempDir: c.Temp,
 		Version: release, Progress: func(line string) { fmt.Fprintln(p.stderr, line) },
 	})
