@@ -37,12 +37,20 @@ func (s *Store) Append(ctx context.Context, stream string, expected Expected, ba
 	if err := checkBatch(stream, batch); err != nil {
 		return Appended{}, err
 	}
-	return s.append(ctx, stream, expected, clientEvents(batch), s.guards, s.cfg.Wait)
+	done, err := s.append(ctx, stream, expected, clientEvents(batch), s.guards, s.cfg.Wait)
+	if err == nil {
+		// Another service may have claimed the store meanwhile, and written before.
+		if err = s.confirm(ctx); err != nil {
+			return Appended{}, fmt.Errorf("append: the answer came too late: %w", err)
+		}
+	}
+	return done, err
 }
 
 // append does it for events of the client, which are made once: what is sent
 // again is what was sent before. within is for acquire, until something was
-// sent, whose outcome has to be found out. A refusal by a guard ends it.
+// sent, whose outcome has to be found out. A refusal by a guard ends it, unless
+// the session has ended on which the guard was asked.
 func (s *Store) append(ctx context.Context, stream string, expected Expected, events []esdb.EventData, guards []Guard, within time.Duration) (Appended, error) {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: clientRevision(expected), Deadline: &s.cfg.TryTimeout}
 
@@ -59,6 +67,7 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 		}
 		away := errors.Is(last, errNotConnected)
 		_, guarded := errors.AsType[*guardError](last)
+		guarded = guarded && !errors.Is(last, errSessionEnded) // a try on the next session may pass
 		switch {
 		case last == nil:
 			return Appended{Revision: result.NextExpectedVersion, Position: Position(result.CommitPosition)}, nil

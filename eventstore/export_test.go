@@ -28,3 +28,6 @@ func ZeroBody(name string) any {
 
 // HasUpcaster reports whether there is a step from a schema version to the next.
 func HasUpcaster(name string, from int) bool { return upcasters(name, from) != nil }
+
+// ConnectionString is how a store was connected, for tests.
+func ConnectionString(s *Store) string { return s.cfg.ConnectionString }

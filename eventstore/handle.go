@@ -98,6 +98,9 @@ func Handle[S any, E domain.Event](ctx context.Context, l *Ledger, stream string
 		if err != nil || len(bodies) == 0 {
 			return outcome(now, nil), err
 		}
+		if err := l.store.confirm(ctx); err != nil { // before a key is made
+			return out, err
+		}
 		events, batch, err := propose(l.codec, stream, now.Revision, len(out.Events), cmd, at, bodies)
 		if err != nil {
 			return out, err
@@ -113,7 +116,11 @@ func Handle[S any, E domain.Event](ctx context.Context, l *Ledger, stream string
 		now, err = advance(a, now, events)
 		return outcome(now, events), err
 	}
-	return untilSettled(ctx, l.store, once)
+	out, err := untilSettled(ctx, l.store, once)
+	if err == nil {
+		err = l.store.confirm(ctx) // also where nothing had to be appended
+	}
+	return out, err
 }
 
 // untilSettled repeats what lost a race, with jitter so that the losers do not

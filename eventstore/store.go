@@ -52,6 +52,7 @@ type Store struct {
 	metrics *metrics
 	damage  atomic.Pointer[damage] // the first that was met
 	guards  []Guard                // of appends to the ledger's streams
+	claim   atomic.Pointer[Claim]  // nil: this process has claimed nothing
 }
 
 // Connect prepares a store. It does not wait for the server: the first call

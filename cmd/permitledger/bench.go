@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -36,7 +37,11 @@ func (c benchCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	report, err := bench.Run(p.ctx, bench.Config{
+	mayWrite := func(context.Context) error { return nil }
+	if connection != "" {
+		mayWrite = func(context.Context) error { return c.askHolder(p, connection) }
+	}
+	report, err := bench.Run(p.ctx, bench.Config{MayWrite: mayWrite,
 		Only: c.Only, Rounds: c.Rounds, Duration: c.Duration, Permits: c.Permits, Appends: c.Appends, EventStore: connection, TempDir: c.Temp,
 		Version: release, Progress: func(line string) { fmt.Fprintln(p.stderr, line) },
 	})
@@ -47,4 +52,15 @@ func (c benchCommand) Run(p *program) error {
 		return report.Print(p.stdout)
 	}
 	return printDocument(p.stdout, report)
+}
+
+// askHolder sees that no service works on the event store: what is measured is
+// written to streams of a ledger.
+func (benchCommand) askHolder(p *program, connection string) error {
+	store, err := eventstore.Connect(eventstore.Config{ConnectionString: connection, Logger: p.logger})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	return askHolder(p, store)
 }

@@ -68,6 +68,15 @@ func (c configCheckCommand) checkStore(p *program) (f finding, book *policy.Book
 		f.Found = fmt.Sprintf("reached; its last event has position %s, and the keys belong to it", head)
 	}
 	if c.EventStore != "" {
+		by, held, err := l.ledger.Store().ClaimHolder(ctx)
+		switch {
+		case err != nil:
+			f.fault(err)
+		case held:
+			f.Found += fmt.Sprintf("; claimed by %s: while that one lives, serve is refused from another folder", by)
+		default:
+			f.Found += "; no service has claimed it"
+		}
 		for _, g := range reactors.Groups() {
 			if _, err := l.ledger.Store().GroupStatus(ctx, g.Name); errors.Is(err, eventstore.ErrNoGroup) {
 				f.Found += fmt.Sprintf("; the persistent subscription %s is not there yet: permitledger setup makes it, or serve if its user may", g.Name)

@@ -21,6 +21,10 @@ func hint(err error) string {
 	switch {
 	case diskFull(err):
 		return "The disk is full. Free some space there and start again: whatever was acknowledged is safe."
+	case errors.Is(err, eventstore.ErrClaimed), errors.Is(err, eventstore.ErrClaimTombstoned):
+		return "" // they say what to do
+	case errors.Is(err, eventstore.ErrClaimGone):
+		return "See whether the event store was restored from a backup. Then start again: the next start claims it."
 	case errors.Is(err, eventstore.ErrUnavailable):
 		return unreachable(err)
 	case errors.Is(err, eventstore.ErrDamaged):

@@ -35,6 +35,10 @@ type town struct {
 	// home, because the service was killed.
 	stays chan struct{}
 
+	// seen, where it is not nil, sees each answer to a command, and which service
+	// has given it.
+	seen func(address, key string, status int, answer string)
+
 	mu      sync.Mutex
 	address string // of the service that runs now
 	http    *http.Client
@@ -171,6 +175,9 @@ func (w *town) do(method, path, by, media, key, body string) (int, string, error
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
+	if w.seen != nil && err == nil && method == http.MethodPost {
+		w.seen(address, key, res.StatusCode, string(answer))
+	}
 	return res.StatusCode, string(answer), err
 }
 

@@ -121,9 +121,14 @@ func (c nodeCopyCommand) source(p *program, ends *openedLedger) (*eventstore.Sto
 }
 
 // target reaches what is copied into. Nothing is written there before it
-// returns.
+// returns, but the question to a service that has claimed it: while that one
+// lives, the copy is refused.
 func (c nodeCopyCommand) target(p *program, ends *openedLedger) (*eventstore.Store, error) {
-	return c.connect(p, ends, c.To, c.ToCredentials)
+	to, err := c.connect(p, ends, c.To, c.ToCredentials)
+	if err == nil {
+		err = askHolder(p, to)
+	}
+	return to, err
 }
 
 func (nodeCopyCommand) connect(p *program, ends *openedLedger, connection, credentials string) (*eventstore.Store, error) {

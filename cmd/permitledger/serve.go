@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,7 +24,7 @@ type serveCommand struct{ serveFlags }
 type serveFlags struct {
 	Data       string    `help:"Folder that holds everything: the log, the keys, the read models." default:"./data" type:"path"`
 	Listen     string    `help:"Address of the HTTP server." default:"127.0.0.1:8080"`
-	EventStore string    `name:"eventstore" help:"Connection string of an EventStoreDB server or cluster (esdb://…) to use instead of the embedded node."`
+	EventStore string    `name:"eventstore" help:"Connection string of an EventStoreDB server or cluster (esdb://…) to use instead of the embedded node. One service at a time claims it: a start waits up to 25 s for the answer of another one, and is refused while that one lives."`
 	NodeListen string    `help:"TCP address on which the embedded node listens beside its socket. One that other machines reach needs --node-tls-cert, --node-tls-key and --node-users."`
 	Tokens     string    `help:"JSON file with a list of {\"token\",\"subject\",\"role\"}; a token may be given as sha256:…. Without it one admin token is made." type:"path"`
 	Council    string    `help:"Folder with the council's council.json, policy.json, gazetteer.csv and terms. Default: the built-in sample." type:"existingdir"`
@@ -60,8 +59,8 @@ func untilStopped(ctx context.Context, s *service.Service) error {
 	select {
 	case <-ctx.Done():
 		return s.Close()
-	case err := <-failed:
-		return errors.Join(err, s.Close())
+	case <-failed:
+		return s.Close() // with the reason
 	}
 }
 
@@ -89,8 +88,11 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 	if err != nil {
 		return service.Config{}, err
 	}
-	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, StoreWait: c.StoreWait, Node: c.node(p),
+	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, StoreWait: c.StoreWait, Version: release, Node: c.node(p),
 		Council: councilFolder(c.Council), AcceptLostKeys: c.AcceptLostKeys, DemoClock: c.DemoClock, Logger: p.logger}
+	if cfg.ClaimScale, err = claimScale(); err != nil {
+		return service.Config{}, err
+	}
 	if c.Tokens == "" {
 		cfg.MakeTokens = func() (api.Tokens, error) { return c.adminToken(p) }
 		return cfg, nil

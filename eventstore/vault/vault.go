@@ -76,6 +76,7 @@ type Vault struct {
 	making sync.Mutex
 
 	erasures atomic.Uint64
+	mayMake  func() error // nil: a key may always be made
 
 	// unknown names the person whose key an unknown one is: see OnUnknown.
 	unknown func(keyID string, aad []byte) domain.AccountID
@@ -143,6 +144,10 @@ func newPepper() ([]byte, error) {
 	_, err := rand.Read(b)
 	return b, err
 }
+
+// GuardKeys has a check pass before a key is made; its error refuses the key. The
+// check must not wait. GuardKeys must be called before others use the vault.
+func (v *Vault) GuardKeys(mayMake func() error) { v.mayMake = mayMake }
 
 // ID names the vault. It is fixed when the vault is created and is written
 // once to the log, so that a log and a vault know that they belong together.
@@ -273,6 +278,11 @@ func (v *Vault) keyByID(id string) (tink.AEAD, error) {
 
 // makeKey gives a person a key and puts it on disk.
 func (v *Vault) makeKey(person domain.AccountID) (string, tink.AEAD, error) {
+	if v.mayMake != nil {
+		if err := v.mayMake(); err != nil {
+			return "", nil, fmt.Errorf("make a key: %w", err)
+		}
+	}
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
 		return "", nil, err

@@ -38,6 +38,9 @@ type Config struct {
 	// EventStore is the connection string of a server to measure in place of
 	// the embedded node. No ledger may live there.
 	EventStore string
+	// MayWrite is asked before anything is written to EventStore; its error ends
+	// the run. Nil: nobody is asked.
+	MayWrite func(context.Context) error
 	// TempDir is where the throw-away folder is made. Empty is the system's
 	// place for such folders.
 	TempDir string
@@ -120,6 +123,11 @@ func Run(ctx context.Context, cfg Config) (report Report, err error) {
 	chosen, left, err := choose(cfg)
 	if err != nil {
 		return Report{}, err
+	}
+	if cfg.MayWrite != nil {
+		if err := cfg.MayWrite(ctx); err != nil {
+			return Report{}, err
+		}
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(string) {}

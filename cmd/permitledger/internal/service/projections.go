@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"permitledger/cmd/permitledger/internal/admin"
 	"permitledger/cmd/permitledger/internal/api"
@@ -180,8 +179,8 @@ func (k *kept) open(ctx context.Context, data, eventStore string, logger *slog.L
 	if head == 0 {
 		return cmp.Or(CheckLogThere(ctx, store, data), errors.New("the log is empty: start the service first"))
 	}
-	// The log is not empty, so this only checks that the two belong together.
-	if err := eventstore.BindVault(ctx, ledger, keys.ID(), time.Now()); err != nil {
+	// It claims nothing, so it writes nothing.
+	if _, err := eventstore.CheckVault(ctx, ledger, keys.ID()); err != nil {
 		return err
 	}
 	k.runner, err = projections.Open(ctx, projections.Config{

@@ -54,6 +54,11 @@ type Config struct {
 	// AcceptLostKeys is how many lost keys and documents a start may note and go
 	// on without. Zero accepts none.
 	AcceptLostKeys int
+	// Version is the version of the program, by which a claim on EventStore is
+	// described to operators.
+	Version string
+	// ClaimScale shortens the times of that claim, for tests. Zero is full length.
+	ClaimScale float64
 	// Node says how the embedded node is reached by TCP beside its socket, and
 	// by whom. Without an address in Listen it is not.
 	Node node.Options
@@ -109,6 +114,12 @@ type Service struct {
 	closers   []func() error // undone last to first
 	stop      context.CancelFunc
 	running   *errgroup.Group
+	runCtx    context.Context   // done when the service stops, or a part of it has failed
+	claim     *eventstore.Claim // nil with the embedded node
+	// whenClaimGone decides what happens when the claim is no longer in the event
+	// store. Its error ends the service. Nil: ErrClaimGone does.
+	whenClaimGone func(ctx context.Context, gone error) error
+	unanswered    bool // requests were still at work when the service closed
 }
 
 // Open starts everything and returns when requests are served. Read models
@@ -124,7 +135,7 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	s := &Service{cfg: cfg, Registry: newRegistry()}
 	runCtx, stop := context.WithCancel(context.Background())
 	s.running, runCtx = errgroup.WithContext(runCtx)
-	s.stop = stop
+	s.stop, s.runCtx = stop, runCtx
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -132,7 +143,7 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	}()
 	for _, step := range []func(context.Context) error{
 		func(context.Context) error { return folder.Prepare(cfg.Data) },
-		s.openKeep, s.openLog, s.compareKeep, s.bindVault, s.openModels,
+		s.openKeep, s.openLog, s.claimStore, s.compareKeep, s.bindVault, s.openModels,
 		func(ctx context.Context) error { return s.startClock(ctx, runCtx) },
 		s.openDesk, s.openAdmin, s.serve,
 	} {
@@ -153,17 +164,23 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 // Addr is the address on which HTTP is served.
 func (s *Service) Addr() string { return s.listener.Addr().String() }
 
-// Wait returns when the service has stopped by itself, with the reason.
-func (s *Service) Wait() error { return s.running.Wait() }
+// Wait returns when the service was closed, or a part of it has failed, with
+// the reason. Close stops the other parts.
+func (s *Service) Wait() error {
+	<-s.runCtx.Done()
+	return ignoreCancelled(context.Cause(s.runCtx))
+}
 
 // Close stops taking requests, lets those under way finish, and closes the
 // parts in the opposite order of their opening.
 func (s *Service) Close() error {
 	var errs []error
 	if s.http != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), s.stopWait())
 		defer cancel()
-		errs = append(errs, s.http.Shutdown(ctx))
+		err := s.http.Shutdown(ctx)
+		s.unanswered = err != nil
+		errs = append(errs, err)
 	}
 	s.stop()
 	errs = append(errs, ignoreCancelled(s.running.Wait()))
@@ -283,7 +300,8 @@ func (s *Service) openDesk(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.Desk = desk.New(desk.Config{Ledger: s.Ledger, Gateway: s.provider, Documents: s.papers, Mailer: mail, Clock: s.clock,
+	gateway, mailer, provider := s.claimed(s.provider, mail, s.provider)
+	s.Desk = desk.New(desk.Config{Ledger: s.Ledger, Gateway: gateway, Documents: s.papers, Mailer: mailer, Clock: s.clock,
 		Pepper: s.vault.Pepper(), Logger: s.cfg.Logger})
 	if err := s.publish(ctx); err != nil {
 		return err
@@ -292,7 +310,7 @@ func (s *Service) openDesk(ctx context.Context) (err error) {
 		return err
 	}
 	s.Timekeeper = reactors.New(reactors.Config{Desk: s.Desk, Due: due.NewReader(s.Runner.Projection(due.Name)),
-		Provider: s.provider, Clock: s.clock, Simulated: s.simulated, Settlements: s.reactor, Logger: s.cfg.Logger})
+		Provider: provider, Clock: s.clock, Simulated: s.simulated, Settlements: s.reactor, Logger: s.cfg.Logger})
 	return nil
 }
 

@@ -53,6 +53,11 @@ func (s *Service) because() []string {
 	reasons := append(s.reactor.Because(), s.losses.reasons(s.papers)...)
 	c := s.Ledger.Store().Connection()
 	if c.Up {
+		if s.claim != nil {
+			if err := s.claim.Because(); err != nil {
+				reasons = append(reasons, err.Error())
+			}
+		}
 		return reasons
 	}
 	return append(reasons, fmt.Sprintf("the event store is away since %s: %s", c.Since.UTC().Format(time.RFC3339), c.Reason))
