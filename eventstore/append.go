@@ -37,7 +37,19 @@ func (s *Store) Append(ctx context.Context, stream string, expected Expected, ba
 	if err := checkBatch(stream, batch); err != nil {
 		return Appended{}, err
 	}
-	return s.append(ctx, stream, expected, clientEvents(batch), s.guards, s.cfg.Wait)
+	n, events := need{RightWrite, stream}, clientEvents(batch)
+	guards := append([]Guard{s.refused.guard(n)}, s.guards...)
+	for second := false; ; second = true {
+		done, err := s.append(ctx, stream, expected, events, guards, s.cfg.Wait)
+		if err == nil {
+			s.refused.release(n)
+			return done, nil
+		}
+		again, err := s.refused.met(ctx, err, n, second)
+		if !again {
+			return Appended{}, err
+		}
+	}
 }
 
 // append does it for events of the client, which are made once: what is sent
@@ -47,6 +59,7 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 	options := esdb.AppendToStreamOptions{ExpectedRevision: clientRevision(expected), Deadline: &s.cfg.TryTimeout}
 
 	var last error
+	open := false // a try had no answer
 	done, err := backoff.Retry(ctx, func() (Appended, error) {
 		var result *esdb.WriteResult
 		result, last = guardedCall(ctx, s.conn, guards, within, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
@@ -63,7 +76,7 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 		case definite(last), guarded, away && within != forEver:
 			return Appended{}, backoff.Permanent(last)
 		case !away && !errors.Is(last, errSessionEnded):
-			within = forEver
+			within, open = forEver, true
 		}
 		return Appended{}, last
 	}, s.retry(outcomeResent)...)
@@ -83,12 +96,18 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 		return Appended{}, ErrClosed
 	}
 	if refused, ok := errors.AsType[*guardError](last); ok {
+		if open && errors.Is(refused, ErrRefused) {
+			return Appended{}, &leftOpenError{refused}
+		}
 		return Appended{}, fmt.Errorf("append: %w: %w", ErrUnavailable, refused)
 	}
 	if damaged := s.damaged(last); damaged != nil {
 		return Appended{}, fmt.Errorf("append refused: %w", damaged)
 	}
 	if denied := accessError(last, "write to ($w) the stream "+stream); denied != nil {
+		if open {
+			return Appended{}, &leftOpenError{denied}
+		}
 		return Appended{}, fmt.Errorf("append refused: %w", denied)
 	}
 	if definite(last) {

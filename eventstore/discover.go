@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"runtime"
 	"strings"
@@ -17,17 +16,25 @@ import (
 // Connection is whether the log can be reached, as far as is known.
 type Connection struct {
 	// Up says that the leader has answered, and no call has found since that
-	// the connection is of no more use.
+	// the connection is of no more use or that the server refuses a right.
 	Up bool
 	// Since is since when it is so. It is zero before the first call.
 	Since time.Time
 	// Reason is why the log is away: the last complaint of the client or of
-	// the network, which holds addresses and no credentials.
+	// the network, which holds addresses and no credentials. It is empty where
+	// the server refuses something; Store.Refused lists that.
 	Reason string
 }
 
-// Connection tells how the connection is. It asks nobody.
-func (s *Store) Connection() Connection { return s.conn.connection() }
+// Connection tells how the connection is. It asks nobody. A server that refuses
+// a right everywhere counts as away since then.
+func (s *Store) Connection() Connection {
+	c := s.conn.connection()
+	if refused := s.refused.list(); c.Up && len(refused) > 0 && refused[0].Stream == "" {
+		return Connection{Since: refused[0].Since}
+	}
+	return c
+}
 
 func (c *connector) connection() Connection {
 	c.mu.Lock()
@@ -38,9 +45,12 @@ func (c *connector) connection() Connection {
 	return Connection{Since: c.since, Reason: c.reason}
 }
 
-// Await returns once the log can be reached, or with ErrUnavailable when ctx
-// ends before that.
+// Await returns once the log can be reached and the server refuses nothing that
+// it has refused before, or with ErrUnavailable when ctx ends before that.
 func (s *Store) Await(ctx context.Context) error {
+	if err := s.refused.wait(ctx, need{right: RightWrite}); err != nil && !errors.Is(err, ErrClosed) {
+		return unavailable(ctx, err)
+	}
 	session, err := s.conn.acquire(ctx, forEver)
 	if errors.Is(err, errNotConnected) {
 		return unavailable(ctx, err)
@@ -75,6 +85,7 @@ func (c *connector) dial(done chan struct{}) {
 			s = c.settle(conf)
 		}
 		if s == nil {
+			c.takeFiles()
 			c.pause()
 		}
 	}
@@ -94,12 +105,17 @@ func (c *connector) dial(done chan struct{}) {
 	if !c.connected {
 		level = slog.LevelDebug // whoever asks one question wants its answer and nothing else
 	}
+	c.installLocked(s)
+	c.logger.Log(context.Background(), level, "event store connected", "after", away)
+}
+
+// installLocked has calls use a session from now on.
+func (c *connector) installLocked(s *session) {
 	c.made++
 	s.id = c.made
 	close(c.renewed)
 	c.renewed = make(chan struct{})
 	c.current, c.since, c.reason, c.connected = s, time.Now(), "", true
-	c.logger.Log(context.Background(), level, "event store connected", "after", away)
 }
 
 // target is where to look next: where the connection string says, or, once,
@@ -108,6 +124,9 @@ func (c *connector) target() esdb.Configuration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	conf := c.conf
+	if c.newer != nil {
+		conf = *c.newer
+	}
 	if c.leader != "" {
 		conf.Address, conf.GossipSeeds, conf.DnsDiscover = c.leader, nil, false
 		c.leader = ""
@@ -232,15 +251,10 @@ func (c *connector) probe(client *esdb.Client) (err error) {
 	}()
 	ctx, cancel := context.WithTimeout(fromLeader(context.Background()), time.Duration(c.conf.GossipTimeout)*time.Second)
 	defer cancel()
-	rs, err := client.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}}, 1)
-	if err == nil {
-		_, err = rs.Recv()
-		rs.Close()
+	if err := readLast(ctx, client); transient(err) {
+		return err
 	}
-	if errors.Is(err, io.EOF) || !transient(err) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 func (c *connector) complain(err error) {

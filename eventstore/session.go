@@ -119,20 +119,22 @@ func (s *session) heard(level esdb.LogLevel, args []any) {
 // connector hands out the present session and replaces lost ones.
 type connector struct {
 	conf   esdb.Configuration
+	origin *origin       // of conf; nil: it never changes
 	grace  time.Duration // from retiring a session to ending its streams
 	logger *slog.Logger
 	closed chan struct{}
 	calls  *workers // until closed is
 
 	mu        sync.Mutex
-	current   *session      // nil: none yet, or the last one was retired
-	dialing   chan struct{} // non-nil while a new one is being made; then closed
-	since     time.Time     // when current was last set or taken away, or first looked for
-	reason    string        // why there is none: the last complaint
-	connected bool          // there was a session before
-	leader    string        // who leads, as a node has said that does not; to be tried once
-	made      SessionID     // of the newest session
-	renewed   chan struct{} // closed and replaced when a session is made
+	newer     *esdb.Configuration // what the files hold now, in the place of conf; nil: the same
+	current   *session            // nil: none yet, or the last one was retired
+	dialing   chan struct{}       // non-nil while a new one is being made; then closed
+	since     time.Time           // when current was last set or taken away, or first looked for
+	reason    string              // why there is none: the last complaint
+	connected bool                // there was a session before
+	leader    string              // who leads, as a node has said that does not; to be tried once
+	made      SessionID           // of the newest session
+	renewed   chan struct{}       // closed and replaced when a session is made
 }
 
 func newConnector(conf *esdb.Configuration, grace time.Duration, logger *slog.Logger) *connector {

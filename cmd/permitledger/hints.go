@@ -21,6 +21,8 @@ func hint(err error) string {
 	switch {
 	case diskFull(err):
 		return "The disk is full. Free some space there and start again: whatever was acknowledged is safe."
+	case errors.Is(err, eventstore.ErrRefused):
+		return "" // it names the right, and who gives it
 	case errors.Is(err, eventstore.ErrUnavailable):
 		return unreachable(err)
 	case errors.Is(err, eventstore.ErrDamaged):

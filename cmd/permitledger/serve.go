@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"permitledger/cmd/permitledger/council"
@@ -39,6 +41,9 @@ type serveFlags struct {
 
 // Run serves until the program is told to stop.
 func (c serveCommand) Run(p *program) error {
+	hangup := make(chan os.Signal, 1) // before anything else: SIGHUP must not end a start either
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	cfg, err := c.config(p)
 	if err != nil {
 		return err
@@ -48,18 +53,23 @@ func (c serveCommand) Run(p *program) error {
 		return err
 	}
 	fmt.Fprintf(p.stderr, "permitledger serves http://%s/api/v1\n", s.Addr())
-	return untilStopped(p.ctx, s)
+	return untilStopped(p.ctx, s, hangup)
 }
 
-// untilStopped waits for a signal, or for the service to fail by itself.
-func untilStopped(ctx context.Context, s *service.Service) error {
+// untilStopped waits for the end of ctx, or for the service to fail by itself.
+// At each hangup the service reloads.
+func untilStopped(ctx context.Context, s *service.Service, hangup <-chan os.Signal) error {
 	failed := make(chan error, 1)
 	go func() { failed <- s.Wait() }()
-	select {
-	case <-ctx.Done():
-		return s.Close()
-	case err := <-failed:
-		return errors.Join(err, s.Close())
+	for {
+		select {
+		case <-ctx.Done():
+			return s.Close()
+		case err := <-failed:
+			return errors.Join(err, s.Close())
+		case <-hangup:
+			s.Reload(ctx)
+		}
 	}
 }
 
@@ -83,16 +93,16 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 	if err := folder.Prepare(c.Data); err != nil {
 		return service.Config{}, err
 	}
-	connection, err := eventstore.WithCredentials(c.EventStore, c.Credentials)
-	if err != nil {
+	if _, err := eventstore.WithCredentials(c.EventStore, c.Credentials); err != nil {
 		return service.Config{}, err
 	}
-	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, StoreWait: c.StoreWait, Node: c.node(p),
+	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: c.EventStore, Credentials: c.Credentials, StoreWait: c.StoreWait, Node: c.node(p),
 		Council: councilFolder(c.Council), DemoClock: c.DemoClock, Logger: p.logger}
 	if c.Tokens == "" {
 		cfg.MakeTokens = func() (api.Tokens, error) { return c.adminToken(p) }
 		return cfg, nil
 	}
+	var err error
 	cfg.Tokens, err = api.ReadTokens(c.Tokens)
 	return cfg, err
 }

@@ -115,6 +115,7 @@ var sentinels = []struct {
 	{err: projections.ErrStopped, kind: unavailable, detail: errStopped.detail, retry: time.Minute},
 	{err: projections.ErrClosed, kind: unavailable, detail: "The service is being stopped: try again.", retry: time.Second},
 	{err: eventstore.ErrClosed, kind: unavailable, detail: "The service is being stopped: try again.", retry: time.Second},
+	{err: eventstore.ErrRefused, kind: unavailable, detail: "The ledger's store refuses this at present, which its operator can see and mend: send the same request again later, with the same key.", retry: 10 * time.Second},
 	{err: eventstore.ErrUnavailable, kind: unavailable, detail: "The ledger cannot be reached: send the same request again, with the same key.", retry: 2 * time.Second},
 	{err: context.DeadlineExceeded, kind: unavailable, detail: "This took too long: send the same request again, with the same key.", retry: time.Second},
 	{err: context.Canceled, kind: unavailable, detail: "The request was broken off: send it again, with the same key.", retry: time.Second},

@@ -49,6 +49,9 @@ type Config struct {
 	// EventStore is the connection string of an EventStoreDB server or
 	// cluster. Empty starts the embedded node on a unix socket under Data.
 	EventStore string
+	// Credentials is a file with one line user:password for EventStore. It is
+	// read again by Reload, and once the server refuses what it held.
+	Credentials string
 	// StoreWait is how long a start waits for that server. Zero is 30 s.
 	StoreWait time.Duration
 	// Node says how the embedded node is reached by TCP beside its socket, and
@@ -152,6 +155,10 @@ func (s *Service) Addr() string { return s.listener.Addr().String() }
 // Wait returns when the service has stopped by itself, with the reason.
 func (s *Service) Wait() error { return s.running.Wait() }
 
+// Reload reads again what may change while the service runs: the credentials
+// and the certificates of the event store.
+func (s *Service) Reload(ctx context.Context) { s.Ledger.Store().Reload(ctx) }
+
 // Close stops taking requests, lets those under way finish, and closes the
 // parts in the opposite order of their opening.
 func (s *Service) Close() error {
@@ -188,7 +195,7 @@ func (s *Service) openKeep(context.Context) (err error) {
 // sees that it and the vault belong together. It writes nothing: a start that
 // is refused leaves no trace in a store of its own.
 func (s *Service) openLog(ctx context.Context) error {
-	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, Logger: s.cfg.Logger, Registerer: s.Registry}
+	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, CredentialsFile: s.cfg.Credentials, Logger: s.cfg.Logger, Registerer: s.Registry}
 	if s.cfg.EventStore == "" {
 		if err := CheckLogKept(s.cfg.Data); err != nil {
 			return err

@@ -51,8 +51,12 @@ func (s *Service) awaitStore(ctx context.Context, store *eventstore.Store) error
 // because tells readers of /readyz what does not work beside the read models.
 func (s *Service) because() []string {
 	reasons := s.reactor.Because()
-	c := s.Ledger.Store().Connection()
-	if c.Up {
+	store := s.Ledger.Store()
+	for _, refused := range store.Refused() {
+		reasons = append(reasons, refused.String())
+	}
+	c := store.Connection()
+	if c.Up || c.Reason == "" {
 		return reasons
 	}
 	return append(reasons, fmt.Sprintf("the event store is away since %s: %s", c.Since.UTC().Format(time.RFC3339), c.Reason))
