@@ -23,7 +23,7 @@ type nodeCommand struct {
 	Copy    nodeCopyCommand    `cmd:"" help:"Copy a whole log into another event store that is empty, and verify that both are the same."`
 
 	Check nodeCheckCommand `cmd:"" help:"Hold a server to every rule that the ledger leans on, before it goes live."`
-	User  nodeUserCommand  `cmd:"" help:"Make a line of the users file: a user who may call the node. The password comes on stdin and is kept as a hash."`
+	User  nodeUserCommand  `cmd:"" help:"Make a line of the users file, for a user who may call the node, or disable and enable a user there. The password comes on stdin and is kept as a hash. A node that runs reads the file again at SIGHUP."`
 }
 
 type nodeServeCommand struct {
@@ -64,9 +64,18 @@ func (c nodeServeCommand) Run(p *program) error {
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}
+	deaf := onHangup(func() { reloadUsers(p, n) })
 	fmt.Fprintln(p.stdout, n.ConnectionString())
 	<-p.ctx.Done()
+	deaf()
 	return errors.Join(stop(), n.Close())
+}
+
+// reloadUsers has a node read its users file again.
+func reloadUsers(p *program, n *node.Node) {
+	if err := n.ReloadUsers(); err != nil {
+		p.logger.Error("the users file cannot be read", "error", err)
+	}
 }
 
 // adminRoutes is what the running node does for other commands.

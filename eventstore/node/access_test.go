@@ -277,31 +277,6 @@ func TestRefusalsOnTheWire(t *testing.T) {
 	}
 }
 
-// Who loses the right to read gets nothing more of a subscription.
-func TestARightTakenAwayEndsASubscription(t *testing.T) {
-	clock := &clock{at: time.Now()}
-	s := openSecured(t, Options{Now: clock.now})
-	ann, leo := s.as(t, "ann"), s.as(t, "leo")
-	mustAppend(t, ann, "s", "a")
-	sub, err := leo.SubscribeToStream(timeout(t), "s", esdb.SubscribeToStreamOptions{From: esdb.Start{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sub.Close()
-	for e := sub.Recv(); e.CaughtUp == nil; e = sub.Recv() {
-		if e.SubscriptionDropped != nil {
-			t.Fatal(e.SubscriptionDropped.Error)
-		}
-	}
-	setMetadata(t, ann, "s", `{"$acl":{"$r":"$admins"}}`)
-	clock.advance(2 * recheckAfter)
-	mustAppend(t, ann, "s", "b")
-	got := sub.Recv()
-	if got.SubscriptionDropped == nil || !strings.Contains(got.SubscriptionDropped.Error.Error(), "Access Denied") {
-		t.Errorf("after the right was taken away: %+v", got)
-	}
-}
-
 // A link does not lead to what its reader may not read.
 func TestLinksKeepToTheRights(t *testing.T) {
 	s := openSecured(t, Options{})

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -23,17 +24,17 @@ const verifiedFor = 10 * time.Minute
 // credentials come with every call, so that what was verified is remembered: as
 // a digest under a key that only this process has.
 type authenticator struct {
-	users map[string]*user
-	key   [sha256.Size]byte
-	now   func() time.Time
+	key [sha256.Size]byte
+	now func() time.Time
 	// hashing bounds how many passwords are hashed at once, so that guessing
 	// cannot take all of the machine.
 	hashing chan struct{}
-	// nobody is hashed against for an unknown name, which then takes as long
-	// to be refused as a wrong password.
-	nobody *user
 
-	mu       sync.Mutex
+	mu    sync.Mutex // guards the rest
+	users map[string]*user
+	// nobody is hashed against for an unknown or disabled name, which then
+	// takes as long to be refused as a wrong password.
+	nobody   *user
 	verified map[string]verified // by name; one each, as one password is right
 }
 
@@ -44,17 +45,45 @@ type verified struct {
 
 func newAuthenticator(users map[string]*user, now func() time.Time) *authenticator {
 	a := &authenticator{
-		users: users, now: now,
+		now:      now,
 		hashing:  make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		nobody:   &user{rounds: leastRounds, salt: make([]byte, saltBytes), hash: make([]byte, hashBytes)},
 		verified: map[string]verified{},
 	}
 	rand.Read(a.key[:])
-	rand.Read(a.nobody.hash)
-	for _, u := range users {
-		a.nobody.rounds = max(a.nobody.rounds, u.rounds)
-	}
+	a.replace(users)
 	return a
+}
+
+// replace puts other users in the place of those known so far, and forgets what
+// was verified of each one that changed or is gone. It returns their number,
+// with that of the new ones.
+func (a *authenticator) replace(users map[string]*user) (changed int) {
+	nobody := &user{rounds: leastRounds, salt: make([]byte, saltBytes), hash: make([]byte, hashBytes)}
+	rand.Read(nobody.hash)
+	for _, u := range users {
+		nobody.rounds = max(nobody.rounds, u.rounds)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for name, u := range users {
+		if old := a.users[name]; old != nil && old.same(u) {
+			users[name] = old // a verification under way still counts
+		} else {
+			changed++
+		}
+	}
+	for name := range a.users {
+		if users[name] == nil {
+			changed++
+		}
+	}
+	for name := range a.verified {
+		if users[name] != a.users[name] {
+			delete(a.verified, name)
+		}
+	}
+	a.users, a.nobody = users, nobody
+	return changed
 }
 
 // socketUser is whoever connects by the unix socket, which only the node's own
@@ -77,7 +106,7 @@ func (a *authenticator) identify(ctx context.Context) (*user, error) {
 	}
 	u, err := a.verify(ctx, name, password)
 	if err == nil && u == nil {
-		err = fail(ctx, codes.Unauthenticated, "The user name or the password is wrong.")
+		err = fail(ctx, codes.Unauthenticated, "The user name or the password is wrong, or the user is disabled.")
 	}
 	return u, err
 }
@@ -99,8 +128,8 @@ func basic(header string) (name, password string, ok bool) {
 // verify gives the user whose password this is, or nil.
 func (a *authenticator) verify(ctx context.Context, name, password string) (*user, error) {
 	digest := a.digest(name, password)
-	if a.remembers(name, digest) {
-		return a.users[name], nil
+	if u := a.remembered(name, digest); u != nil {
+		return u, nil
 	}
 	select {
 	case a.hashing <- struct{}{}:
@@ -108,13 +137,10 @@ func (a *authenticator) verify(ctx context.Context, name, password string) (*use
 	case <-ctx.Done():
 		return nil, fail(ctx, codes.DeadlineExceeded, "The call ended before its password was checked.")
 	}
-	if a.remembers(name, digest) { // others waited with the same one
-		return a.users[name], nil
+	if u := a.remembered(name, digest); u != nil { // others waited with the same one
+		return u, nil
 	}
-	u, known := a.users[name]
-	if !known {
-		u = a.nobody
-	}
+	u, known := a.lookUp(name)
 	hash, err := u.derive(password)
 	if err != nil {
 		return nil, fail(ctx, codes.Internal, "The password could not be checked.")
@@ -122,17 +148,41 @@ func (a *authenticator) verify(ctx context.Context, name, password string) (*use
 	if !hmac.Equal(hash, u.hash) || !known {
 		return nil, nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.verified[name] = verified{digest, a.now().Add(verifiedFor)}
+	a.remember(u, digest)
 	return u, nil
 }
 
-func (a *authenticator) remembers(name string, digest [sha256.Size]byte) bool {
+// lookUp returns the user to hash a password against, and whether that one is
+// known and may call.
+func (a *authenticator) lookUp(name string) (u *user, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if u := a.users[name]; u != nil && !u.disabled {
+		return u, true
+	}
+	return a.nobody, false
+}
+
+// remember notes a password that was found right, unless the user changed while
+// it was hashed: then only the call that brought it goes by the old line.
+func (a *authenticator) remember(u *user, digest [sha256.Size]byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.users[u.name] == u {
+		a.verified[u.name] = verified{digest, a.now().Add(verifiedFor)}
+	}
+}
+
+// remembered returns the user whose password was verified a short time ago; nil
+// if it was not.
+func (a *authenticator) remembered(name string, digest [sha256.Size]byte) *user {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	v, ok := a.verified[name]
-	return ok && hmac.Equal(v.digest[:], digest[:]) && a.now().Before(v.until)
+	if !ok || !hmac.Equal(v.digest[:], digest[:]) || !a.now().Before(v.until) {
+		return nil
+	}
+	return a.users[name]
 }
 
 // digest stands for credentials in memory. A name has no colon.
@@ -141,4 +191,21 @@ func (a *authenticator) digest(name, password string) (sum [sha256.Size]byte) {
 	mac.Write([]byte(name + ":" + password))
 	mac.Sum(sum[:0])
 	return sum
+}
+
+// ReloadUsers reads the users file again. From then on each new call goes by it;
+// calls that are open, such as subscriptions, go on. Where the file cannot be
+// read the users stay as they were, and the error names the cause. Without a
+// users file it does nothing.
+func (n *Node) ReloadUsers() error {
+	if n.callers == nil {
+		return nil
+	}
+	users, err := readUsers(n.usersFile)
+	if err != nil {
+		return fmt.Errorf("the users stay as they were: %w", err)
+	}
+	changed := n.callers.replace(users)
+	n.log.Info("users file read again", "file", n.usersFile, "users", len(users), "changed", changed)
+	return nil
 }

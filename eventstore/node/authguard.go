@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"time"
 
 	"google.golang.org/grpc"
 )
@@ -13,18 +12,11 @@ const (
 	keyACL         = "$acl"
 	keyUserACL     = "$userStreamAcl"
 	keySystemACL   = "$systemStreamAcl"
-
-	// recheckAfter is how long a call that goes on, such as a subscription, may
-	// go on after its right was looked at.
-	recheckAfter = time.Second
 )
 
 // guard stands before every method of a node that has users. It is the one
 // place where a call is let in or not.
-type guard struct {
-	*Node
-	callers *authenticator
-}
+type guard struct{ *Node }
 
 func (g *guard) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	who, err := g.callers.identify(ctx)
@@ -73,7 +65,7 @@ type guardedStream struct {
 
 	open    bool   // the first message was let through
 	stream  string // that it names
-	checked time.Time
+	checked uint64 // the access lists were read as the log had them up to here, or later
 }
 
 // RecvMsg lets the first message through if the caller has the right to what
@@ -82,7 +74,8 @@ func (s *guardedStream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil || s.open {
 		return err
 	}
-	s.stream, s.checked = streamOf(m), s.guard.now()
+	s.stream = streamOf(m)
+	s.checked, _ = s.guard.tail.get()
 	if err := s.guard.check(s.Context(), s.who, s.need, s.stream); err != nil {
 		if s.need == rightWrite {
 			drain(s.ServerStream)
@@ -93,25 +86,25 @@ func (s *guardedStream) RecvMsg(m any) error {
 	return nil
 }
 
-// SendMsg looks at the right anew from time to time, so that taking it away
-// ends a subscription. Nothing is sent to those who only wait, so this is soon
-// enough.
-func (s *guardedStream) SendMsg(m any) error {
-	if now := s.guard.now(); s.open && now.Sub(s.checked) >= recheckAfter {
-		s.checked = now
-		if err := s.guard.check(s.Context(), s.who, s.need, s.stream); err != nil {
-			return err
-		}
-	}
-	return s.ServerStream.SendMsg(m)
-}
-
 // Context carries who calls, for links to what they may not read.
 func (s *guardedStream) Context() context.Context {
 	return context.WithValue(s.ServerStream.Context(), callerKey{}, s)
 }
 
 type callerKey struct{}
+
+// mayGoOn checks the right of a subscription again if an access list may have
+// changed since it was last checked. The subscription that asks before each page
+// gets no event from behind the change, and ends at once where it waits: writing
+// the list wakes it.
+func (n *Node) mayGoOn(ctx context.Context) error {
+	s, guarded := ctx.Value(callerKey{}).(*guardedStream)
+	if !guarded || n.tail.listed.Load() <= s.checked {
+		return nil
+	}
+	s.checked, _ = n.tail.get()
+	return s.guard.check(ctx, s.who, s.need, s.stream)
+}
 
 // mayWrite asks for the right to write to a stream that the guard did not see:
 // one of many in a call.

@@ -60,7 +60,7 @@ type Options struct {
 	CertFile, KeyFile string
 	// UsersFile says who may do what, in lines as UserLine makes them. Empty
 	// means that whoever connects may read and write everything. By the socket
-	// one may do so in any case.
+	// one may do so in any case. ReloadUsers reads it again.
 	UsersFile string
 	// AnyoneMayWrite lets Listen be an address that other machines reach
 	// without a certificate and users.
@@ -105,6 +105,8 @@ type Node struct {
 	addr      string
 	socket    string
 	leaf      *x509.Certificate // that TCP is served with; nil for no TLS
+	usersFile string
+	callers   *authenticator // nil for no users
 
 	closing   chan struct{} // closed when Close begins; ends subscriptions
 	closeOnce sync.Once
@@ -163,6 +165,10 @@ func (n *Node) start(o Options, s security) error {
 	}
 	if s.certificate != nil {
 		n.leaf = s.certificate.Leaf
+	}
+	n.usersFile = o.UsersFile
+	if s.users != nil {
+		n.callers = newAuthenticator(s.users, n.now)
 	}
 	n.startGroups(o)
 	n.server = grpc.NewServer(append(s.options(n),

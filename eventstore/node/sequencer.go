@@ -80,6 +80,7 @@ type sequencer struct {
 type group struct {
 	batch   *batch
 	staged  map[string]bool // streams with records in batch
+	lists   bool            // a record in batch may change an access list
 	waiting []answer
 }
 
@@ -197,6 +198,9 @@ func (s *sequencer) flush() {
 			s.logger.Error("commit failed", "error", err)
 		} else {
 			s.metrics.committed(g.batch, time.Since(begun))
+			if g.lists {
+				s.tail.listed.Store(s.next)
+			}
 			s.tail.advance(s.next)
 		}
 	}
@@ -222,6 +226,9 @@ func (s *sequencer) stage(rec *record) error {
 	}
 	s.next += uint64(rec.encodedSize())
 	s.group.staged[rec.stream] = true
+	if isMetastream(rec.stream) || rec.stream == settingsStream {
+		s.group.lists = true
+	}
 	s.recent.put(rec.stream, rec.id, stored{rec.revision, rec.position})
 	return nil
 }

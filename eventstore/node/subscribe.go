@@ -19,6 +19,9 @@ func (r *readRequest) follow(pump func(limit uint64) (sent int, err error)) erro
 	behind := true
 	for {
 		limit, bell := r.tail.get()
+		if err := r.mayGoOn(ctx); err != nil {
+			return err
+		}
 		sent, err := pump(limit)
 		if err != nil {
 			return err
@@ -46,13 +49,14 @@ func (r *readRequest) confirm() error {
 	}})
 }
 
-// interrupted ends a long catch-up when the node closes.
+// interrupted ends a long catch-up when the node closes, or when the right to
+// read is taken away.
 func (r *readRequest) interrupted() error {
 	select {
 	case <-r.closing:
 		return r.failInside(r.out.Context(), errStopped)
 	default:
-		return nil
+		return r.mayGoOn(r.out.Context())
 	}
 }
 

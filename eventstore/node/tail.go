@@ -1,6 +1,9 @@
 package node
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // tail is the end of what is durable, and the bell for those who wait for
 // more. Readers may see what lies before it.
@@ -8,6 +11,10 @@ type tail struct {
 	mu   sync.Mutex
 	end  uint64        // guarded by mu; only the sequencer moves it
 	bell chan struct{} // guarded by mu; closed when end moves
+
+	// listed is the end of the last commit that may have changed an access
+	// list. It moves before end does.
+	listed atomic.Uint64
 }
 
 func newTail(end uint64) *tail {

@@ -120,8 +120,8 @@ func (s security) options(n *Node) []grpc.ServerOption {
 			MinVersion:   tls.VersionTLS12,
 		})}))
 	}
-	if s.users != nil {
-		g := &guard{Node: n, callers: newAuthenticator(s.users, n.now)}
+	if n.callers != nil {
+		g := &guard{Node: n}
 		options = append(options, grpc.UnaryInterceptor(g.unary), grpc.StreamInterceptor(g.stream))
 	}
 	return options

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
@@ -43,17 +44,27 @@ const (
 	hashBytes   = sha256.Size
 	saltBytes   = 16
 
+	// markDisabled is the last field of a disabled user's line.
+	markDisabled = "disabled"
+
 	mostPassword = 1024
 	mostName     = 64
 )
 
 // user is one line of the users file.
 type user struct {
-	name   string
-	role   Role
-	rounds int
-	salt   []byte
-	hash   []byte
+	name     string
+	role     Role
+	rounds   int
+	salt     []byte
+	hash     []byte
+	disabled bool // may call nothing until the line says otherwise
+}
+
+// same reports whether two lines let the same caller do the same.
+func (u *user) same(other *user) bool {
+	return u.name == other.name && u.role == other.role && u.disabled == other.disabled &&
+		u.rounds == other.rounds && bytes.Equal(u.salt, other.salt) && bytes.Equal(u.hash, other.hash)
 }
 
 // groups are the names under which access lists may mean this user. The role
@@ -96,6 +107,26 @@ func userLine(name string, role Role, password string, rounds int) (string, erro
 	return fmt.Sprintf("%s:%s$%d$%s$%s:%s", name, hashScheme, rounds, encode(u.salt), encode(hash), role), nil
 }
 
+// UserLineDisabled returns a line of the users file with the user marked as
+// disabled, or without that mark. Password and role stay as they are.
+func UserLineDisabled(line string, disabled bool) (string, error) {
+	u, err := parseUser(line)
+	if err != nil || u.disabled == disabled {
+		return line, err
+	}
+	if disabled {
+		return line + ":" + markDisabled, nil
+	}
+	return strings.TrimSuffix(line, ":"+markDisabled), nil
+}
+
+// UserDisabled reports whether a line of the users file marks its user as
+// disabled.
+func UserDisabled(line string) bool {
+	u, err := parseUser(line)
+	return err == nil && u.disabled
+}
+
 // checkUser keeps names to what stands unharmed in a header, in a file and in
 // an access list.
 func checkUser(name string, role Role) error {
@@ -111,8 +142,8 @@ func checkUser(name string, role Role) error {
 	return nil
 }
 
-// readUsers reads the users file: one name:hash:role on each line, # for
-// comments. Nobody but the file's owner may be able to read it.
+// readUsers reads the users file: one name:hash:role on each line, with
+// :disabled behind it for a disabled user, and # for comments. Nobody but the file's owner may be able to read it.
 func readUsers(path string) (map[string]*user, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -153,16 +184,17 @@ func readUsers(path string) (map[string]*user, error) {
 
 // parseUser never repeats what it cannot read: it may be a password.
 func parseUser(line string) (*user, error) {
-	malformed := errors.New("it is not of the form name:" + hashScheme + "$rounds$salt$hash:role; make it with permitledger node user NAME --role ROLE")
+	malformed := errors.New("it is not of the form name:" + hashScheme + "$rounds$salt$hash:role, with :" + markDisabled + " behind it for a disabled user; make it with permitledger node user NAME --role ROLE")
 	fields := strings.Split(line, ":")
-	if len(fields) != 3 {
+	disabled := len(fields) == 4 && fields[3] == markDisabled
+	if len(fields) != 3 && !disabled {
 		return nil, malformed
 	}
 	parts := strings.Split(fields[1], "$")
 	if len(parts) != 4 || parts[0] != hashScheme {
 		return nil, malformed
 	}
-	u := &user{name: fields[0], role: Role(fields[2])}
+	u := &user{name: fields[0], role: Role(fields[2]), disabled: disabled}
 	if err := checkUser(u.name, u.role); err != nil {
 		return nil, err
 	}

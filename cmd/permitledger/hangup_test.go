@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"permitledger/eventstore/node"
+)
+
+// hungUp is a node with users that a test sends SIGHUP.
+type hungUp struct {
+	t        *testing.T
+	cmd      *exec.Cmd
+	lines    chan string // that it logs
+	features serverfeatures.ServerFeaturesClient
+}
+
+func launchHungUp(t *testing.T, users string) *hungUp {
+	t.Helper()
+	h := &hungUp{t: t, lines: make(chan string, 100)}
+	h.cmd = exec.Command("permitledger", "node", "--data", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--users", users)
+	logged, err := h.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := h.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.cmd.Process.Kill() }) // it has mostly ended
+	go func() {
+		defer close(h.lines)
+		for lines := bufio.NewScanner(logged); lines.Scan(); {
+			h.lines <- lines.Text()
+		}
+	}()
+	said, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(said), "esdb://"), "?")
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	h.features = serverfeatures.NewServerFeaturesClient(conn)
+	return h
+}
+
+// hangUp sends SIGHUP, and waits for what the node logs of it.
+func (h *hungUp) hangUp(want string) {
+	h.t.Helper()
+	if err := h.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		h.t.Fatal(err)
+	}
+	for line := range h.lines {
+		if !strings.Contains(line, "users") {
+			continue
+		}
+		if !strings.Contains(line, want) {
+			h.t.Errorf("the node logged %q, want %q", line, want)
+		}
+		return
+	}
+	h.t.Fatalf("the node ended at SIGHUP: %v", h.cmd.Wait())
+}
+
+// call makes a call as a user.
+func (h *hungUp) call(name string) codes.Code {
+	h.t.Helper()
+	ctx, stop := context.WithTimeout(h.t.Context(), 30*time.Second)
+	defer stop()
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":the password of "+name)))
+	_, err := h.features.GetSupportedMethods(ctx, &shared.Empty{})
+	return status.Code(err)
+}
+
+func TestNodeReadsUsersFileAgainAtHangup(t *testing.T) {
+	var text string
+	for name, role := range map[string]node.Role{"ann": node.RoleAdmin, "leo": node.RoleLedger} {
+		line, err := node.UserLine(name, role, "the password of "+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += line + "\n"
+	}
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := launchHungUp(t, users)
+	calls := func(when string, leo codes.Code) {
+		t.Helper()
+		for name, want := range map[string]codes.Code{"ann": codes.OK, "leo": leo} {
+			if got := h.call(name); got != want {
+				t.Errorf("%s, a call of %s: %v, want %v", when, name, got, want)
+			}
+		}
+	}
+	calls("at first", codes.OK)
+	permitledger(t, "node", "user", "leo", "--disable", "--users", users)
+	h.hangUp("users file read again")
+	calls("while leo is disabled", codes.Unauthenticated)
+	if err := os.WriteFile(users, []byte("leo:"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.hangUp("users file cannot be read")
+	calls("while the file cannot be read", codes.Unauthenticated)
+	if err := os.WriteFile(users, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.hangUp("users file read again") // the line before was logged once
+	calls("when leo is back", codes.OK)
+	if err := h.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for line := range h.lines {
+		if strings.Contains(line, "users") {
+			t.Errorf("the node also logged %q", line)
+		}
+	}
+	if err := h.cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
