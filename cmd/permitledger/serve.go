@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"permitledger/cmd/permitledger/council"
@@ -41,9 +39,14 @@ type serveFlags struct {
 
 // Run serves until the program is told to stop.
 func (c serveCommand) Run(p *program) error {
-	hangup := make(chan os.Signal, 1) // before anything else: SIGHUP must not end a start either
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+	hangups := make(chan struct{}, 1)
+	deaf := onHangup(func() { // before anything else: SIGHUP must not end a start either
+		select {
+		case hangups <- struct{}{}:
+		default: // one is to be answered already
+		}
+	})
+	defer deaf()
 	cfg, err := c.config(p)
 	if err != nil {
 		return err
@@ -53,12 +56,12 @@ func (c serveCommand) Run(p *program) error {
 		return err
 	}
 	fmt.Fprintf(p.stderr, "permitledger serves http://%s/api/v1\n", s.Addr())
-	return untilStopped(p.ctx, s, hangup)
+	return untilStopped(p.ctx, s, hangups)
 }
 
 // untilStopped waits for the end of ctx, or for the service to fail by itself.
 // At each hangup the service reloads.
-func untilStopped(ctx context.Context, s *service.Service, hangup <-chan os.Signal) error {
+func untilStopped(ctx context.Context, s *service.Service, hangups <-chan struct{}) error {
 	failed := make(chan error, 1)
 	go func() { failed <- s.Wait() }()
 	for {
@@ -67,7 +70,7 @@ func untilStopped(ctx context.Context, s *service.Service, hangup <-chan os.Sign
 			return s.Close()
 		case err := <-failed:
 			return errors.Join(err, s.Close())
-		case <-hangup:
+		case <-hangups:
 			s.Reload(ctx)
 		}
 	}

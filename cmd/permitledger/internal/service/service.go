@@ -155,9 +155,16 @@ func (s *Service) Addr() string { return s.listener.Addr().String() }
 // Wait returns when the service has stopped by itself, with the reason.
 func (s *Service) Wait() error { return s.running.Wait() }
 
-// Reload reads again what may change while the service runs: the credentials
-// and the certificates of the event store.
-func (s *Service) Reload(ctx context.Context) { s.Ledger.Store().Reload(ctx) }
+// Reload reads again what may change while the service runs: the users of the
+// embedded node, or the credentials and certificates of a server of its own.
+func (s *Service) Reload(ctx context.Context) {
+	if s.node != nil {
+		if err := s.node.ReloadUsers(); err != nil {
+			s.cfg.Logger.Error("the users file cannot be read", "error", err)
+		}
+	}
+	s.Ledger.Store().Reload(ctx)
+}
 
 // Close stops taking requests, lets those under way finish, and closes the
 // parts in the opposite order of their opening.
