@@ -192,9 +192,9 @@ func (s *Store) Consume(ctx context.Context, g Group, c Consumer) error {
 			if !again {
 				return refused
 			}
-			second, quiet = true, true // it is logged there
+			second = true
 		}
-		if !quiet && !toldByConnector(err) {
+		if !quiet && !toldByConnector(err) && accessError(err, "") == nil {
 			quiet = true
 			s.logger.Warn("persistent subscription interrupted", "group", g.Name, "reason", err)
 		}

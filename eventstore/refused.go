@@ -287,7 +287,7 @@ func (r *refusals) hold(n need, reason error) {
 		h = &held{Refusal: Refusal{Right: n.right, Stream: n.stream, Since: now, Reason: reason}}
 		r.held[n] = h
 		r.notifyLocked()
-		r.logger.Warn("event store refuses", "right", n.words(), "error", reason)
+		r.logger.Warn("event store refuses", n.logged("error", reason)...)
 	}
 	if n.stream != "" {
 		h.pause = min(max(firstProbe, 2*h.pause), longestProbe)
@@ -313,7 +313,7 @@ func (r *refusals) release(n need) {
 	}
 	delete(r.held, n)
 	r.notifyLocked()
-	r.logger.Info("event store refuses no longer", "right", n.words(), "after", time.Since(h.Since).Round(time.Millisecond))
+	r.logger.Info("event store refuses no longer", n.logged("after", time.Since(h.Since).Round(time.Millisecond))...)
 }
 
 func (r *refusals) notifyLocked() {

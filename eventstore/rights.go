@@ -54,6 +54,14 @@ func (n need) words() string {
 	return "sign in"
 }
 
+// logged are the members of a log line about the right, and these.
+func (n need) logged(more ...any) []any {
+	if n.stream != "" {
+		more = append([]any{"stream", n.stream}, more...)
+	}
+	return append([]any{"right", string(n.right)}, more...)
+}
+
 // TryRights asks the server for every right that the ledger needs, and returns
 // an error for each that it refuses. To try the right to write it appends one
 // event to CheckStream, once for ever. Err is for a server that does not answer.

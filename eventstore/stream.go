@@ -131,7 +131,7 @@ func takeUp[T any](ctx context.Context, s *Store, n need, bound time.Duration, o
 			if !again && (bounded || !errors.Is(refused, ErrRefused)) {
 				return refused
 			}
-			second, quiet = true, true // it is logged there
+			second = true
 		}
 		if moved {
 			pause.Reset()
@@ -141,7 +141,7 @@ func takeUp[T any](ctx context.Context, s *Store, n need, bound time.Duration, o
 		if bounded && (errors.Is(err, errNotConnected) || time.Since(progress)+wait > bound) {
 			return fmt.Errorf("%w: %v", ErrUnavailable, err)
 		}
-		if !bounded && !quiet && !toldByConnector(err) {
+		if !bounded && !quiet && !toldByConnector(err) && accessError(err, "") == nil {
 			quiet = true
 			s.logger.Warn("subscription interrupted", "reason", readError(err, n))
 		}

@@ -52,7 +52,7 @@ func start(t testing.TB, change ...func(*service.Config)) *service.Service {
 	if cfg.Data == "" {
 		cfg.Data = folder(t)
 	}
-	if testing.Verbose() {
+	if testing.Verbose() && cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	s, err := service.Open(t.Context(), cfg)
