@@ -138,7 +138,7 @@ func serveOn(t *testing.T, dir, connection string) {
 	if did, said, code := typed(t, setup...); code != 0 || did != "" {
 		t.Errorf("a second setup: %d, %s, it did %s", code, said, did)
 	}
-	contains(t, permitledger(t, check...), "ok      event store")
+	contains(t, permitledger(t, check...), "ok  event store")
 	r = launch(t, serve...)
 	ready(t, r, "ok")
 	contains(t, refused(t, "reactors", "replay", "permitledger-settlements", "--data", filepath.Join(dir, "data")), "--eventstore, as an admin")
