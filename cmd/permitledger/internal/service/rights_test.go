@@ -288,6 +288,12 @@ func (g *guarded) lose(t *testing.T, take, give func(), because string, copied b
 	} else {
 		until("own 200", 3)
 	}
+	if strings.Contains(because, "$all") { // which this read needs, to be sure that it has everything
+		looks := g.client.as("sam").get("/accounts/" + unread + "/access").want(200)
+		if looks.header.Get("Ledger-As-Of") == "" {
+			t.Error("a read that could not look at $all does not say as of when it is")
+		}
+	}
 	ready := g.client.as("").get("/readyz").want(200).is("state", "degraded")
 	if got := string(ready.raw); !strings.Contains(got, because) || strings.Contains(got, "away since") {
 		t.Errorf("it is degraded because %s, want %s", got, because)

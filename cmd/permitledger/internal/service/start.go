@@ -52,11 +52,13 @@ func (s *Service) awaitStore(ctx context.Context, store *eventstore.Store) error
 func (s *Service) because() []string {
 	reasons := s.reactor.Because()
 	store := s.Ledger.Store()
+	everywhere := false
 	for _, refused := range store.Refused() {
 		reasons = append(reasons, refused.String())
+		everywhere = everywhere || refused.Stream == ""
 	}
 	c := store.Connection()
-	if c.Up || c.Reason == "" {
+	if c.Up || everywhere && c.Reason == "" {
 		return reasons
 	}
 	return append(reasons, fmt.Sprintf("the event store is away since %s: %s", c.Since.UTC().Format(time.RFC3339), c.Reason))
