@@ -58,6 +58,8 @@ func (s *Store) Append(ctx context.Context, stream string, expected Expected, ba
 func (s *Store) append(ctx context.Context, stream string, expected Expected, events []esdb.EventData, guards []Guard, within time.Duration) (Appended, error) {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: clientRevision(expected), Deadline: &s.cfg.TryTimeout}
 
+	s.conn.appending.Add(1)
+	defer s.conn.appending.Add(-1)
 	var last error
 	open := false // a try had no answer
 	done, err := backoff.Retry(ctx, func() (Appended, error) {
@@ -79,7 +81,7 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 			within, open = forEver, true
 		}
 		return Appended{}, last
-	}, s.retry(outcomeResent)...)
+	}, s.retry(outcomeResent, func() bool { return connectionLost(last) })...)
 	switch {
 	case err == nil:
 		s.metrics.appended(outcomeDone)
@@ -116,10 +118,26 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 	return Appended{}, fmt.Errorf("append: %w: %v", ErrUnavailable, last)
 }
 
+// sessionPaced is a back-off that pauses for nothing where the session was given
+// up: the next try waits for the next session, and sessions have a pace.
+type sessionPaced struct {
+	backoff.BackOff
+	givenUp func() bool // of the last try
+}
+
+// NextBackOff implements backoff.BackOff.
+func (p sessionPaced) NextBackOff() time.Duration {
+	if p.givenUp() {
+		p.Reset()
+		return 0
+	}
+	return p.BackOff.NextBackOff()
+}
+
 // retry is the bounded, jittered back-off; each new try counts as outcome.
-func (s *Store) retry(outcome string) []backoff.RetryOption {
+func (s *Store) retry(outcome string, givenUp func() bool) []backoff.RetryOption {
 	return []backoff.RetryOption{
-		backoff.WithBackOff(s.pauses()),
+		backoff.WithBackOff(sessionPaced{s.pauses(), givenUp}),
 		backoff.WithMaxElapsedTime(s.cfg.Bound),
 		backoff.WithNotify(func(error, time.Duration) { s.metrics.appended(outcome) }),
 	}

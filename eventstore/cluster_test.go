@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
@@ -37,15 +38,21 @@ type cluster struct {
 	log     streams.StreamsClient
 	direct  *eventstore.Store
 	members []*member
+	// behind gives what a server adds behind a message of a read. Nil: nothing.
+	// It is set before anybody connects.
+	behind func(*streams.ReadResp) []*streams.ReadResp
 
-	mu     sync.Mutex
-	heard  *sync.Cond // of all that is counted here
-	leader int        // guarded by mu; nobody while it is being elected
-	named  int        // guarded by mu; who the gossip says leads, which may be old
-	next   int        // guarded by mu; who leads once the next append was written, which is then not answered; nobody: none
-	asked  int        // guarded by mu; gossip so far
-	turned int        // guarded by mu; requests sent away by those who do not lead
-	stale  int        // guarded by mu; requests that such would have answered
+	mu      sync.Mutex
+	unready bool       // guarded by mu; the leader answers reads and refuses appends
+	mute    int        // guarded by mu; how many more subscriptions are not answered
+	faulty  []string   // guarded by mu; requests that a real server may never answer
+	heard   *sync.Cond // of all that is counted here
+	leader  int        // guarded by mu; nobody while it is being elected
+	named   int        // guarded by mu; who the gossip says leads, which may be old
+	next    int        // guarded by mu; who leads once the next append was written, which is then not answered; nobody: none
+	asked   int        // guarded by mu; gossip so far
+	turned  int        // guarded by mu; requests sent away by those who do not lead
+	stale   int        // guarded by mu; requests that such would have answered
 }
 
 // member is one server, behind a proxy by which it can be made to go away.
@@ -172,6 +179,9 @@ func (m *member) Append(in streams.Streams_AppendServer) error {
 	if err := m.leads(in); err != nil {
 		return err
 	}
+	if m.cluster.isUnready() {
+		return status.Error(codes.Unavailable, "Server Is Not Ready")
+	}
 	out, err := m.cluster.log.Append(in.Context())
 	if err != nil {
 		return err
@@ -180,6 +190,9 @@ func (m *member) Append(in streams.Streams_AppendServer) error {
 		part, err := in.Recv()
 		if errors.Is(err, io.EOF) {
 			break
+		}
+		if o := part.GetOptions(); o != nil && !namesRevision(o) {
+			m.cluster.fault("an append that names no revision")
 		}
 		if err == nil {
 			err = out.Send(part)
@@ -198,6 +211,19 @@ func (m *member) Append(in streams.Streams_AppendServer) error {
 	return in.SendAndClose(answer)
 }
 
+// isUnready reports whether the leader is not ready yet.
+func (c *cluster) isUnready() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unready
+}
+
+func (c *cluster) setUnready(unready bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unready = unready
+}
+
 // moves hands the lead on when it was to go right after an append.
 func (c *cluster) moves() bool {
 	c.mu.Lock()
@@ -213,6 +239,12 @@ func (m *member) Read(req *streams.ReadReq, out streams.Streams_ReadServer) erro
 	if err := m.leads(out); err != nil {
 		return err
 	}
+	if o := req.GetOptions(); o.GetSubscription() != nil && m.cluster.muted() {
+		<-out.Context().Done()
+		return out.Context().Err()
+	} else if o.GetSubscription() == nil && o.GetCount() == 0 {
+		m.cluster.fault("a read of 0 events")
+	}
 	in, err := m.cluster.log.Read(out.Context(), req)
 	if err != nil {
 		return err
@@ -225,20 +257,52 @@ func (m *member) Read(req *streams.ReadReq, out streams.Streams_ReadServer) erro
 		if err == nil {
 			err = out.Send(part)
 		}
+		if err == nil && m.cluster.behind != nil {
+			for _, more := range m.cluster.behind(part) {
+				err = errors.Join(err, out.Send(more))
+			}
+		}
 		if err != nil {
 			return err
 		}
 	}
 }
 
+// namesRevision reports whether an append expects a revision, or no stream.
+func namesRevision(o *streams.AppendReq_Options) bool {
+	switch o.GetExpectedStreamRevision().(type) {
+	case *streams.AppendReq_Options_Revision, *streams.AppendReq_Options_NoStream:
+		return true
+	}
+	return false
+}
+
+func (c *cluster) fault(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faulty = append(c.faulty, what)
+}
+
+// muted reports whether a subscription is to get no answer.
+func (c *cluster) muted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mute--
+	return c.mute >= 0
+}
+
 // wellLed fails the test if somebody asked for an answer of a server that does
-// not lead: it may be an old one.
+// not lead, for it may be an old one, or asked for something that real servers
+// never answer.
 func (c *cluster) wellLed(t *testing.T) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stale > 0 {
 		t.Errorf("%d requests would have been answered by a server that does not lead", c.stale)
+	}
+	if len(c.faulty) > 0 {
+		t.Errorf("a real server may never answer: %v", c.faulty)
 	}
 }
 
@@ -486,9 +550,61 @@ func leadersComeAndGo(t *testing.T, random *rand.Rand, ways []way) {
 	c.wellLed(t)
 }
 
+func TestDiscoveryTakesSeveralHostsAsSeeds(t *testing.T) {
+	c := newCluster(t)
+	c.lead(2)
+	s := connect(t, "", c.seeds(0, 1), func(cfg *eventstore.Config) {
+		cfg.ConnectionString = strings.Replace(cfg.ConnectionString, "esdb://", "esdb+discover://", 1)
+		cfg.Wait, cfg.Bound = 3*time.Second, 3*time.Second
+	})
+	done := appendOne(t, s, "permit-1", eventstore.NoStream())
+	if done.Revision != 0 {
+		t.Errorf("appended at %d", done.Revision)
+	}
+	c.wellLed(t)
+}
+
+func TestConnectionStringWithoutHostIsRefused(t *testing.T) {
+	for _, raw := range []string{
+		"esdb://:2113?tls=false", "esdb://leo:secret@:2113", "esdb+discover://?tls=true", "esdb+discover://:2113",
+		"esdb://a,:2113", "esdb+discover://a.example,", "esdb://", "esdb+discover:///",
+	} {
+		_, connected := eventstore.Connect(eventstore.Config{ConnectionString: raw})
+		_, read := eventstore.WithCredentials(raw, "")
+		for _, err := range []error{connected, read} {
+			if err == nil || !strings.Contains(err.Error(), "host") || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%s: %v", raw, err)
+			}
+		}
+	}
+}
+
+func TestCredentialsWithoutTLSAreRefusedBeyondLoopback(t *testing.T) {
+	path := file(t, "credentials", []byte("leo:secret"))
+	for hosts, want := range map[string]bool{
+		"127.0.0.1:2113": true, "localhost": true, "127.0.0.1:1,localhost:2": true,
+		"store.example": false, "10.0.0.7:2113": false, "localhost,store.example": false,
+	} {
+		for _, scheme := range []string{"esdb", "esdb+discover"} {
+			log := &lines{}
+			s, err := eventstore.Connect(eventstore.Config{ConnectionString: scheme + "://leo:secret@" + hosts + "?tls=false", Logger: log.logger()})
+			if (err == nil) != want || want && log.count("are not sent") != 1 {
+				t.Errorf("%s: %v, logged %q", hosts, err, log.text.String())
+			}
+			if err == nil {
+				_ = s.Close()
+			}
+			if _, err := eventstore.WithCredentials(scheme+"://"+hosts+"?tls=false", path); (err == nil) != want {
+				t.Errorf("%s, from a file: %v", hosts, err)
+			}
+		}
+	}
+}
+
 func TestConnectionStringsOfClusters(t *testing.T) {
 	for _, raw := range []string{
 		"esdb+discover://cluster.example",
+		"esdb+discover://leo:se%2Ccret@a.example:2113,b.example?tls=true",
 		"esdb+discover://leo:secret%2Fword@cluster.example:2113?tls=true&nodePreference=follower",
 		"esdb://a.example:2113,b.example:2113,c.example?tls=true&gossipTimeout=1&discoveryInterval=50",
 		"esdb://leo:secret@a.example,b.example:2114,c.example:2115",

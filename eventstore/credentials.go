@@ -21,7 +21,7 @@ func WithCredentials(connection, path string) (string, error) {
 		return "", nil
 	case path == "":
 		_, err := parseConnection(connection)
-		return connection, err
+		return seeds(connection), err
 	}
 	scheme, rest, ok := strings.Cut(connection, "://")
 	hosts, _, _ := strings.Cut(rest, "?")
@@ -47,7 +47,9 @@ func WithCredentials(connection, path string) (string, error) {
 	if !ok || name == "" || password == "" || strings.ContainsAny(password, "\r\n") {
 		return "", fmt.Errorf("the credentials file %s is not one line user:password", path)
 	}
-	return scheme + "://" + percentEncode(name) + ":" + percentEncode(password) + "@" + rest, nil
+	whole := seeds(scheme + "://" + percentEncode(name) + ":" + percentEncode(password) + "@" + rest)
+	_, err = parseConnection(whole)
+	return whole, err
 }
 
 // percentEncode leaves nothing that the client's parser could take for its
@@ -78,9 +80,10 @@ func Redacted(connection string) string {
 // parseConnection reads a connection string. The client's own error may hold
 // the whole of it, so that it is only given for a string without credentials.
 func parseConnection(raw string) (*esdb.Configuration, error) {
+	raw = seeds(raw)
 	conf, err := esdb.ParseConnectionString(raw)
 	if err == nil {
-		return conf, nil
+		return conf, checkHosts(conf)
 	}
 	scheme, rest, _ := strings.Cut(raw, "://")
 	at := strings.LastIndex(rest, "@")

@@ -181,6 +181,7 @@ func TestCredentialsAreNotRepeated(t *testing.T) {
 		"esdb://:hidden@host:2113":               "percent-encode",
 		"esdb://leo:hidden@a:1,b:x?tls=true":     "port",
 		"esdb://leo:hidden@host?tlsCaFile=nofil": "nofil",
+		"esdb://leo:hidden@host?tls=false":       "without TLS",
 	} {
 		_, refused := eventstore.Connect(eventstore.Config{ConnectionString: connection})
 		_, unread := eventstore.WithCredentials(connection, "") // whoever has it from there may use another client

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -16,7 +15,8 @@ import (
 // Connection is whether the log can be reached, as far as is known.
 type Connection struct {
 	// Up says that the leader has answered, and no call has found since that
-	// the connection is of no more use or that the server refuses a right.
+	// the connection is of no more use or that the server refuses a right. After
+	// an outage a call has to be answered: that a session was made is not enough.
 	Up bool
 	// Since is since when it is so. It is zero before the first call.
 	Since time.Time
@@ -39,7 +39,7 @@ func (s *Store) Connection() Connection {
 func (c *connector) connection() Connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current != nil {
+	if c.current != nil && !c.away {
 		return Connection{Up: true, Since: c.since}
 	}
 	return Connection{Since: c.since, Reason: c.reason}
@@ -71,14 +71,15 @@ func (c *connector) dialLocked() {
 		c.since = time.Now()
 	}
 	c.dialing = make(chan struct{})
-	go c.dial(c.dialing)
+	go c.dial(c.dialing, c.pauseLocked())
 }
 
-// dial looks for a node until it has one that leads, or the connector is
-// closed. It has its clients to itself, so nobody else can be caught in a
-// search that fails.
-func (c *connector) dial(done chan struct{}) {
+// dial looks for a node, after a pause, until it has one that leads, or the
+// connector is closed. It has its clients to itself, so nobody else can be
+// caught in a search that fails.
+func (c *connector) dial(done chan struct{}, pause time.Duration) {
 	var s *session
+	c.rest(pause)
 	for s == nil && !c.isClosed() {
 		conf := c.target()
 		if c.search(conf) == nil {
@@ -86,7 +87,7 @@ func (c *connector) dial(done chan struct{}) {
 		}
 		if s == nil {
 			c.takeFiles()
-			c.pause()
+			c.rest(time.Duration(c.conf.DiscoveryInterval) * time.Millisecond)
 		}
 	}
 	c.mu.Lock()
@@ -100,13 +101,7 @@ func (c *connector) dial(done chan struct{}) {
 		_ = s.client.Close()
 		return
 	}
-	away := time.Since(c.since).Round(time.Millisecond)
-	level := slog.LevelInfo
-	if !c.connected {
-		level = slog.LevelDebug // whoever asks one question wants its answer and nothing else
-	}
 	c.installLocked(s)
-	c.logger.Log(context.Background(), level, "event store connected", "after", away)
 }
 
 // installLocked has calls use a session from now on.
@@ -115,7 +110,8 @@ func (c *connector) installLocked(s *session) {
 	s.id = c.made
 	close(c.renewed)
 	c.renewed = make(chan struct{})
-	c.current, c.since, c.reason, c.connected = s, time.Now(), "", true
+	c.current = s
+	c.madeLocked(s)
 }
 
 // target is where to look next: where the connection string says, or, once,
@@ -134,9 +130,12 @@ func (c *connector) target() esdb.Configuration {
 	return conf
 }
 
-// pause is between two attempts, as long as the connection string says.
-func (c *connector) pause() {
-	t := time.NewTimer(time.Duration(c.conf.DiscoveryInterval) * time.Millisecond)
+// rest waits, unless the connector is closed.
+func (c *connector) rest(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -231,7 +231,7 @@ func (s *Store) consumeOnce(ctx context.Context, g Group, c Consumer, joined fun
 		}
 		return m.receive(emit)
 	}
-	return stream(ctx, s.conn, forEver, subscribed, open, func(m *given) error {
+	return stream(ctx, s.conn, forEver, s.subscribed(), open, func(m *given) error {
 		if m == nil {
 			joined()
 			c.Listening()

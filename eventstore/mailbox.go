@@ -48,9 +48,9 @@ func (m *mailbox[T]) put(ctx context.Context, v T) bool {
 	return false
 }
 
-// wait returns when there is something to get, or nothing comes any more. With
-// silence, if that is not 0, it fails when nothing has come for so long; what
-// has come by then is worth it.
+// wait returns when there is something to get, or nothing comes any more. It
+// fails when nothing has come for as long as silence, unless that is forEver;
+// what has come by then is worth it.
 func (m *mailbox[T]) wait(ctx context.Context, s *session, silence time.Duration) error {
 	select {
 	case <-m.some: // most often so, and a timer would cost more than a message
@@ -58,7 +58,7 @@ func (m *mailbox[T]) wait(ctx context.Context, s *session, silence time.Duration
 	default:
 	}
 	var silent <-chan time.Time
-	if silence > 0 {
+	if silence != forEver {
 		t := time.NewTimer(silence)
 		defer t.Stop()
 		silent = t.C

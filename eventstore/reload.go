@@ -181,7 +181,9 @@ func (c *connector) exchange(old, s *session, conf *esdb.Configuration) bool {
 	since := c.since
 	c.newer = conf
 	c.installLocked(s)
-	c.since = since // it was never away
+	if !c.away {
+		c.since = since // nothing was interrupted
+	}
 	old.retired = true
 	c.closeIfIdleLocked(old)
 	time.AfterFunc(c.grace, func() { close(old.ended) })

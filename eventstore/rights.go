@@ -28,7 +28,7 @@ func Rights() []Right { return []Right{RightCredentials, RightReadAll, RightRead
 
 // CheckStream is the stream that tries whether the default access list lets the
 // user read and write. It is outside the ledger's prefixes.
-const CheckStream = "permitledger-check"
+const CheckStream = servicePrefix + "check"
 
 // need is the right that a request takes, and the stream to which it applies;
 // empty where it is $all or every stream.
@@ -115,7 +115,7 @@ var checkEvent = esdb.EventData{
 // appendCheck expects the stream to be new. A server looks at rights first, so
 // that a conflict proves the right as well as an acknowledgement does.
 func appendCheck(ctx context.Context, c *esdb.Client) error {
-	_, err := c.AppendToStream(ctx, CheckStream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, checkEvent)
+	_, err := c.AppendToStream(ctx, CheckStream, esdb.AppendToStreamOptions{ExpectedRevision: clientRevision(NoStream())}, checkEvent)
 	return err
 }
 

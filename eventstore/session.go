@@ -64,6 +64,10 @@ type session struct {
 	gate sync.RWMutex
 	lost atomic.Bool // no call may begin any more
 
+	made      time.Time   // written before others know the session
+	proven    atomic.Bool // a call was answered that shows that the store is there
+	promising bool        // a read was answered, and its age shows the rest; guarded by connector.mu
+
 	refs    int  // guarded by connector.mu
 	retired bool // guarded by connector.mu
 }
@@ -121,25 +125,30 @@ type connector struct {
 	conf   esdb.Configuration
 	origin *origin       // of conf; nil: it never changes
 	grace  time.Duration // from retiring a session to ending its streams
+	pace   pace
 	logger *slog.Logger
 	closed chan struct{}
 	calls  *workers // until closed is
 
-	mu        sync.Mutex
-	newer     *esdb.Configuration // what the files hold now, in the place of conf; nil: the same
-	current   *session            // nil: none yet, or the last one was retired
-	dialing   chan struct{}       // non-nil while a new one is being made; then closed
-	since     time.Time           // when current was last set or taken away, or first looked for
-	reason    string              // why there is none: the last complaint
-	connected bool                // there was a session before
-	leader    string              // who leads, as a node has said that does not; to be tried once
-	made      SessionID           // of the newest session
-	renewed   chan struct{}       // closed and replaced when a session is made
+	appending atomic.Int64 // appends that have begun and not ended
+
+	mu      sync.Mutex
+	newer   *esdb.Configuration // what the files hold now, in the place of conf; nil: the same
+	current *session            // nil: none yet, or the last one was retired
+	dialing chan struct{}       // non-nil while a new one is being made; then closed
+	away    bool                // a session was lost, and no call was answered since
+	refused bool                // an append has met this outage
+	early   int                 // sessions in a row that were given up soon after they were made
+	since   time.Time           // when the store went or came, or was first looked for
+	reason  string              // why there is none: the last complaint
+	leader  string              // who leads, as a node has said that does not; to be tried once
+	made    SessionID           // of the newest session
+	renewed chan struct{}       // closed and replaced when a session is made
 }
 
 func newConnector(conf *esdb.Configuration, grace time.Duration, logger *slog.Logger) *connector {
 	closed := make(chan struct{})
-	return &connector{conf: *conf, grace: grace, logger: logger, closed: closed, calls: newWorkers(closed), renewed: make(chan struct{})}
+	return &connector{conf: *conf, grace: grace, logger: logger, pace: usualPace, closed: closed, calls: newWorkers(closed), renewed: make(chan struct{})}
 }
 
 // heard receives the client's own log lines. The last complaint becomes the
@@ -246,8 +255,8 @@ func (c *connector) retireLocked(s *session, why error) {
 		return
 	}
 	if c.current == s {
-		c.current, c.since, c.reason = nil, time.Now(), why.Error()
-		c.logger.Warn("event store connection lost", "reason", why)
+		c.current = nil
+		c.goneLocked(s, why)
 		c.dialLocked() // whether or not anybody waits for it
 	}
 	time.AfterFunc(c.grace, func() { close(s.ended) })
@@ -347,12 +356,16 @@ func (c *connector) run(ctx context.Context, s *session, f func(context.Context)
 // silence; when the caller's own context ends it is not. For within, see
 // acquire.
 func call[T any](ctx context.Context, c *connector, within, timeout time.Duration, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
-	return guardedCall(ctx, c, nil, within, timeout, f)
+	return oneCall(ctx, c, false, nil, within, timeout, f)
 }
 
-// guardedCall is call, and asks the guards once it has its session. With an
-// error of a guard, which is a *guardError, nothing was sent.
+// guardedCall is call for an append, and asks the guards once it has its
+// session. With an error of a guard, which is a *guardError, nothing was sent.
 func guardedCall[T any](ctx context.Context, c *connector, guards []Guard, within, timeout time.Duration, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
+	return oneCall(ctx, c, true, guards, within, timeout, f)
+}
+
+func oneCall[T any](ctx context.Context, c *connector, isAppend bool, guards []Guard, within, timeout time.Duration, f func(context.Context, *esdb.Client) (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -379,6 +392,7 @@ func guardedCall[T any](ctx context.Context, c *connector, guards []Guard, withi
 			a.value, err = f(ctx, s.client)
 			return err
 		})
+		c.ended(s, a.err, isAppend)
 		c.release(s, a.err)
 		answers <- a
 	})

@@ -63,7 +63,7 @@ func (s *Store) SetUp(ctx context.Context, u Setup) (done []string, err error) {
 	if u.User == "" || strings.HasPrefix(u.User, "$") {
 		return nil, fmt.Errorf("%q is no user: name the one whom the ledger signs in as", u.User)
 	}
-	for _, step := range []func(context.Context, Setup) (string, error){s.setDefaults, s.letReadAll} {
+	for _, step := range []func(context.Context, Setup) (string, error){s.setDefaults, s.letReadAll, s.boundCheck} {
 		said, err := step(ctx, u)
 		if err != nil {
 			return done, err
@@ -152,6 +152,26 @@ func (s *Store) letReadAll(ctx context.Context, u Setup) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("let %s read $all", u.User), nil
+}
+
+// boundCheck has the server keep only the newest event of the stream of checks.
+// That stream has no access list of its own: it shows what the default one lets
+// the ledger's user do with the streams of the ledger.
+func (s *Store) boundCheck(ctx context.Context, _ Setup) (string, error) {
+	const stream, bound = "$$" + CheckStream, "$maxCount"
+	metadata, expected, err := s.lastObject(ctx, stream)
+	if err != nil {
+		return "", err
+	}
+	_, listed := metadata["$acl"]
+	if bounded, err := sameJSON(metadata[bound], 1); err != nil || bounded && !listed {
+		return "", err
+	}
+	delete(metadata, "$acl")
+	if err := s.putObject(ctx, stream, "$metadata", expected, metadata, bound, 1); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("had one event kept of %s, where the right to write is tried", CheckStream), nil
 }
 
 // listIn is the access list under a key of an object, empty where there is none.

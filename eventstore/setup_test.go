@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/go-cmp/cmp"
 
 	"permitledger/eventstore"
 	"permitledger/eventstore/node"
@@ -73,7 +74,7 @@ func TestSetUpGivesTheLedgerItsRights(t *testing.T) {
 		t.Errorf("set up by an ordinary user: %v", err)
 	}
 	done, err := admin.SetUp(t.Context(), setup)
-	if err != nil || len(done) != 3 {
+	if err != nil || len(done) != 4 {
 		t.Fatalf("set up: %q, %v", done, err)
 	}
 	if done, err = admin.SetUp(t.Context(), setup); err != nil || len(done) != 0 {
@@ -116,6 +117,119 @@ func TestSetUpGivesTheLedgerItsRights(t *testing.T) {
 	}
 }
 
+// The ledger's user writes to the stream of checks, which keeps one event and
+// has no access list of its own.
+func TestSetUpBoundsTheStreamOfChecks(t *testing.T) {
+	n, ca := secured(t)
+	admin, client := as(t, n, ca, "ann"), official(t, n, ca, "ann")
+	const metadata = "$$permitledger-check"
+	putJSON(t, client, metadata, `{"theirs":1,"$maxCount":7,"$acl":{"$w":"otto"}}`)
+	for range 2 {
+		if _, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := newest(t, client, metadata); got != `{"$maxCount":1,"theirs":1}` {
+		t.Errorf("the metadata are %s", got)
+	}
+	leo := official(t, n, ca, "leo")
+	for range 3 {
+		write(t, leo, "permitledger-check")
+	}
+	rs, err := leo.ReadStream(t.Context(), "permitledger-check", esdb.ReadStreamOptions{From: esdb.Start{}}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rs.Close()
+	if e, err := rs.Recv(); err != nil || e.OriginalEvent().EventNumber != 2 {
+		t.Errorf("the first event that is kept: %+v, %v", e, err)
+	}
+}
+
+// The first user keeps the right to read $all when the ledger gets a second one,
+// and streams may have access lists of their own: all are named.
+func TestAccessNamesTheOthers(t *testing.T) {
+	n, ca := secured(t)
+	admin, client := as(t, n, ca, "ann"), official(t, n, ca, "ann")
+	access := func(user string) eventstore.Access {
+		t.Helper()
+		a, err := admin.Access(t.Context(), user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	want := func(got, want eventstore.Access) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("access (-want +got):\n%s", diff)
+		}
+	}
+	none := []eventstore.StreamAccess{}
+	want(access("leo"), eventstore.Access{User: eventstore.UserUnknown, ReadAll: []string{}, Write: []string{"$all"}, Streams: none})
+	for _, user := range []string{"otto", "leo"} {
+		if _, err := admin.SetUp(t.Context(), eventstore.Setup{User: user, Replace: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	putJSON(t, client, "$$permit-1", `{"$acl":{"$w":["leo","rita"]}}`)
+	putJSON(t, client, "$$permit-2", `{"$acl":{"$w":["rita"]}}`)
+	putJSON(t, client, "$$permit-2", `{"$acl":{"$r":["rita"]}}`)
+	putJSON(t, client, "$$orders-1", `{"$acl":{"$w":["rita"]}}`)
+	putJSON(t, client, "$$permit-3", `{"$acl":{"$w":[]}}`)
+	want(access("leo"), eventstore.Access{User: eventstore.UserUnknown, ReadAll: []string{"otto"}, Write: []string{},
+		Streams: []eventstore.StreamAccess{{Stream: "permit-1", Write: []string{"rita"}}}})
+	want(access("otto"), eventstore.Access{User: eventstore.UserUnknown, ReadAll: []string{"leo"}, Write: []string{"leo"},
+		Streams: []eventstore.StreamAccess{{Stream: "permit-1", Write: []string{"leo", "rita"}}}})
+}
+
+// An EventStoreDB server keeps its users in streams; here an admin writes them.
+func TestAccessSaysWhetherTheUserExists(t *testing.T) {
+	n, ca := secured(t)
+	admin, client := as(t, n, ca, "ann"), official(t, n, ca, "ann")
+	state := func() eventstore.UserState {
+		t.Helper()
+		a, err := admin.Access(t.Context(), "leo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.User
+	}
+	for _, step := range []struct {
+		stream, text string
+		want         eventstore.UserState
+	}{
+		{"orders-1", `{}`, eventstore.UserUnknown},
+		{"$users", `"admin"`, eventstore.UserMissing},
+		{"$user-leo", `{"loginName":"leo","disabled":false}`, eventstore.UserThere},
+		{"$user-leo", `{"loginName":"leo","disabled":true}`, eventstore.UserDisabled},
+	} {
+		putJSON(t, client, step.stream, step.text)
+		if got := state(); got != step.want {
+			t.Errorf("once %s has %s: %s, want %s", step.stream, step.text, got, step.want)
+		}
+	}
+	if _, err := client.DeleteStream(t.Context(), "$user-leo", esdb.DeleteStreamOptions{ExpectedRevision: esdb.Any{}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := state(); got != eventstore.UserMissing {
+		t.Errorf("once it is deleted: %s", got)
+	}
+}
+
+// A server that lets everybody in has no access lists to speak of.
+func TestAccessOnAnOpenServer(t *testing.T) {
+	_, s := fresh(t)
+	if _, err := s.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := s.Access(t.Context(), "leo")
+	want := eventstore.Access{User: eventstore.UserUnknown, Open: true, ReadAll: []string{"$all"}, Write: []string{"$all"}, Streams: []eventstore.StreamAccess{}}
+	if diff := cmp.Diff(want, a); err != nil || diff != "" {
+		t.Errorf("%v, access (-want +got):\n%s", err, diff)
+	}
+}
+
 // What an admin has set before is kept, and not given up without being asked.
 func TestSetUpKeepsWhatIsThere(t *testing.T) {
 	n, ca := secured(t)
@@ -129,7 +243,7 @@ func TestSetUpKeepsWhatIsThere(t *testing.T) {
 		t.Errorf("with other defaults: %q, %v", done, err)
 	}
 	setup.Replace = true
-	if done, err = admin.SetUp(t.Context(), setup); err != nil || len(done) != 2 {
+	if done, err = admin.SetUp(t.Context(), setup); err != nil || len(done) != 3 {
 		t.Fatalf("replaced: %q, %v", done, err)
 	}
 	for stream, want := range map[string][]string{
@@ -157,7 +271,7 @@ func TestSetUpTakesNullForNothing(t *testing.T) {
 	} {
 		putJSON(t, client, "$settings", there[0])
 		putJSON(t, client, "$$$all", there[1])
-		if done, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil || len(done) != 2 {
+		if done, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil || len(done) < 2 {
 			t.Fatalf("set up on %s: %q, %v", there, done, err)
 		}
 		if got, want := newest(t, client, "$$$all"), `{"$acl":{"$mr":["$admins","leo"],"$r":["$admins","leo"]}}`; got != want {
@@ -175,7 +289,7 @@ func TestSetUpKeepsWhoReadsAllByDefault(t *testing.T) {
 	if _, err := otto.Head(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if done, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil || len(done) != 2 {
+	if done, err := admin.SetUp(t.Context(), eventstore.Setup{User: "leo"}); err != nil || len(done) != 3 {
 		t.Fatalf("set up: %q, %v", done, err)
 	}
 	if _, err := otto.Head(t.Context()); err != nil {

@@ -22,16 +22,24 @@ type way struct {
 	// the stream ends before: what lies in the log can wait for company, what
 	// happens now cannot.
 	worth int
-	// silence is how long nothing may come. 0 is for ever: that nothing happens
-	// is no fault of a subscription.
-	silence time.Duration
+	// opening is how long the first message may take, and silence each later one;
+	// forEver is no bound. A subscription is confirmed at once, and that nothing
+	// happens then is no fault of it.
+	opening, silence time.Duration
 }
 
 // worthOfRead is the worth of a read.
 const worthOfRead = 64
 
-// subscribed is the way of a subscription.
-var subscribed = way{worth: 1}
+// readingWay is the way of a read, and subscribed that of a subscription, whose
+// first message has to be its confirmation.
+func (s *Store) readingWay() way {
+	return way{worth: worthOfRead, opening: s.cfg.TryTimeout, silence: s.cfg.TryTimeout}
+}
+
+func (s *Store) subscribed() way {
+	return way{worth: 1, opening: s.cfg.TryTimeout, silence: forEver}
+}
 
 // takerError is an error of the consumer of a stream; it ends the stream and
 // is passed on as it is.
@@ -52,8 +60,8 @@ var errSilent = errors.New("the event store does not answer")
 // stream runs a source in a goroutine of its own and hands its messages to
 // take. A receive of the client can block in ways that no context ends; here
 // it is only its own goroutine that waits. For within, see acquire. When no
-// message comes for as long as the way's silence, if that is not 0, the
-// connection is suspect and is replaced.
+// message comes for as long as the way allows, the connection is suspect and is
+// replaced.
 func stream[T any](ctx context.Context, c *connector, within time.Duration, w way, open source[T], take func(T) error) error {
 	s, err := c.acquire(ctx, within)
 	if err != nil {
@@ -64,8 +72,12 @@ func stream[T any](ctx context.Context, c *connector, within time.Duration, w wa
 	box := newMailbox[T](w.worth)
 	c.calls.run(func() {
 		err := c.run(reading, s, func(ctx context.Context) error {
-			return open(ctx, s.client, func(v T) bool { return box.put(reading, v) })
+			return open(ctx, s.client, func(v T) bool {
+				c.answered(s, false)
+				return box.put(reading, v)
+			})
 		})
+		c.ended(s, err, false)
 		c.release(s, err)
 		if err == nil {
 			err = context.Cause(reading) // left early, which is not the end
@@ -73,13 +85,15 @@ func stream[T any](ctx context.Context, c *connector, within time.Duration, w wa
 		box.end(err)
 	})
 	var items []T
+	silence := w.opening
 	for over := false; !over; {
-		if err := box.wait(ctx, s, w.silence); err != nil {
+		if err := box.wait(ctx, s, silence); err != nil {
 			if errors.Is(err, errSilent) {
 				c.retire(s, err)
 			}
 			return err
 		}
+		silence = w.silence
 		items, over, err = box.get(items)
 		for _, v := range items {
 			if err := take(v); err != nil {
@@ -96,9 +110,9 @@ func stream[T any](ctx context.Context, c *connector, within time.Duration, w wa
 // for longer; without one (forEver) it never does. A right that is refused ends
 // it with ErrRefused where there is a bound; without one it waits for the right.
 func takeUp[T any](ctx context.Context, s *Store, n need, bound time.Duration, open source[T], take func(T) error) error {
-	bounded, w := bound != forEver, subscribed
+	bounded, w := bound != forEver, s.subscribed()
 	if bounded {
-		w = way{worth: worthOfRead, silence: s.cfg.TryTimeout}
+		w = s.readingWay()
 	}
 	pause := s.pauses()
 	progress := time.Now()
@@ -110,7 +124,7 @@ func takeUp[T any](ctx context.Context, s *Store, n need, bound time.Duration, o
 		}
 		moved := false
 		err := stream(ctx, s.conn, bound, w, open, func(v T) error {
-			moved = true
+			moved = moved || !isConfirmation(v)
 			return take(v)
 		})
 		if taker, ok := errors.AsType[*takerError](err); ok {

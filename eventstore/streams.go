@@ -25,3 +25,12 @@ func IsLedgerStream(name string) bool {
 	}
 	return false
 }
+
+// servicePrefix begins the names of the streams in which a service notes what
+// concerns this one event store: who writes to it, and whether it may. They are
+// no part of the ledger, and a copy leaves them behind.
+const servicePrefix = "permitledger-"
+
+// IsServiceStream reports whether a stream belongs to the service on one event
+// store, and not to the ledger.
+func IsServiceStream(name string) bool { return strings.HasPrefix(name, servicePrefix) }

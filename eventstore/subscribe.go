@@ -16,9 +16,11 @@ type Handler interface {
 	// CaughtUp is called each time the end of the log has been reached: once
 	// after the start and again after each interruption.
 	CaughtUp() error
-	// Progress says that nothing of the ledger that was not handed over lies
-	// up to a position. It is for showing that one is not behind. It must not
-	// be stored to resume from: a later event may carry the same position.
+	// Progress reports that every ledger event up to this position has been
+	// delivered. It shows that the log answers, and says nothing about its end:
+	// only CaughtUp does. While a server reads what is stored, its position is
+	// where a page began: it may be 0, and less than that of an event delivered
+	// before. Do not store it to resume from: a later event may carry it too.
 	Progress(Position) error
 }
 
@@ -26,11 +28,29 @@ type Handler interface {
 // tells how far it has come.
 const searchWindow = 512
 
-// message is one message of a subscription: an event, or a position that was
-// reached, or neither when it has caught up.
+// message is one message of a subscription. Only its kind says which: each
+// value of the other fields may occur, also 0.
 type message struct {
-	event    *Recorded
-	progress Position
+	kind  messageKind
+	event *Recorded // of an event
+	upTo  Position  // of progress
+}
+
+// messageKind is a kind of message. The zero value is none.
+type messageKind uint8
+
+const (
+	kindConfirmed messageKind = iota + 1 // the server has taken the subscription
+	kindEvent
+	kindCaughtUp
+	kindProgress
+)
+
+// isConfirmation reports whether a message of a stream only says that the
+// server has taken a subscription. It may drop it the moment after.
+func isConfirmation(v any) bool {
+	m, ok := v.(message)
+	return ok && m.kind == kindConfirmed
 }
 
 // Subscribe follows the ledger's events from strictly after a position, for
@@ -40,23 +60,31 @@ type message struct {
 // ErrDamaged when the server cannot read what comes next. While the server
 // refuses the right to read $all, or the credentials, it waits.
 func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error {
+	return s.follow(ctx, after, LedgerPrefixes(), h)
+}
+
+// follow is Subscribe for streams with other prefixes.
+func (s *Store) follow(ctx context.Context, after Position, prefixes []string, h Handler) error {
 	last := after
 	open := func(ctx context.Context, c *esdb.Client, emit func(message) bool) error {
 		sub, err := c.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
 			From:               clientPosition(last), // without it the client starts at the end
 			MaxSearchWindow:    searchWindow,
 			CheckpointInterval: 1,
-			Filter:             &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: LedgerPrefixes()},
+			Filter:             &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: prefixes},
 		})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = sub.Close() }()
-		return follow(sub, emit)
+		if !emit(message{kind: kindConfirmed}) {
+			return nil
+		}
+		return deliverAll(sub, emit)
 	}
 	return takeUp(ctx, s, need{right: RightReadAll}, forEver, open, func(m message) error {
-		switch {
-		case m.event != nil:
+		switch m.kind {
+		case kindEvent:
 			if m.event.Position <= last {
 				return nil
 			}
@@ -64,19 +92,20 @@ func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error 
 				return err
 			}
 			last = m.event.Position
-			return nil
-		case m.progress != 0:
-			return h.Progress(m.progress)
+		case kindCaughtUp:
+			return h.CaughtUp()
+		case kindProgress:
+			return h.Progress(m.upTo)
 		}
-		return h.CaughtUp()
+		return nil
 	})
 }
 
 // errDropped ends a subscription for which the client gave no reason.
 var errDropped = errors.New("the subscription was dropped")
 
-// follow hands on what a subscription brings until it is dropped.
-func follow(sub *esdb.Subscription, emit func(message) bool) error {
+// deliverAll hands on what a subscription brings until it is dropped.
+func deliverAll(sub *esdb.Subscription, emit func(message) bool) error {
 	for {
 		got := sub.Recv()
 		var m message
@@ -91,10 +120,12 @@ func follow(sub *esdb.Subscription, emit func(message) bool) error {
 				continue
 			}
 			r := recorded(got.EventAppeared.Event)
-			m.event = &r
+			m = message{kind: kindEvent, event: &r}
 		case got.CheckPointReached != nil:
-			m.progress = Position(got.CheckPointReached.Commit)
-		case got.CaughtUp == nil:
+			m = message{kind: kindProgress, upTo: Position(got.CheckPointReached.Commit)}
+		case got.CaughtUp != nil:
+			m = message{kind: kindCaughtUp}
+		default:
 			continue
 		}
 		if !emit(m) {

@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/uuid"
 
 	"permitledger/eventstore"
@@ -97,6 +99,56 @@ func TestProgressPassesOverWhatIsNotOurs(t *testing.T) {
 	})
 	if !errors.Is(err, errEnough) || reached <= ours.Position {
 		t.Errorf("reached %d, our last event at %d, %v", reached, ours.Position, err)
+	}
+}
+
+// A server that reads what is stored sends checkpoints where its pages began.
+// The first is at 0 when the log begins with a page of foreign events.
+func TestCheckpointAtZeroIsNotCaughtUp(t *testing.T) {
+	c := newCluster(t)
+	c.lead(0)
+	c.behind = func(m *streams.ReadResp) []*streams.ReadResp {
+		if m.GetConfirmation() == nil {
+			return nil
+		}
+		return []*streams.ReadResp{{Content: &streams.ReadResp_Checkpoint_{Checkpoint: &streams.ReadResp_Checkpoint{}}}}
+	}
+	ours := appendOne(t, c.direct, "permit-1", eventstore.NoStream())
+	s := connect(t, "", c.seeds(0))
+	var seen []string
+	note := func(format string, args ...any) { seen = append(seen, fmt.Sprintf(format, args...)) }
+	err := s.Subscribe(t.Context(), 0, funcs{
+		event: func(r eventstore.Recorded) error { note("event at %s", r.Position); return nil },
+		progress: func(p eventstore.Position) error {
+			if p == 0 {
+				note("progress to 0")
+			}
+			return nil
+		},
+		caughtUp: func() error { note("caught up"); return errEnough },
+	})
+	want := []string{"progress to 0", "event at " + ours.Position.String(), "caught up"}
+	if !errors.Is(err, errEnough) || !slices.Equal(seen, want) {
+		t.Errorf("%v, saw %q, want %q", err, seen, want)
+	}
+}
+
+// A server that is restarting a part of itself may never confirm a subscription.
+func TestSubscriptionWithoutConfirmationIsOpenedAgain(t *testing.T) {
+	c := newCluster(t)
+	c.lead(0)
+	c.mu.Lock()
+	c.mute = 2
+	c.mu.Unlock()
+	log := &lines{}
+	s := connect(t, "", c.seeds(0), func(cfg *eventstore.Config) {
+		cfg.TryTimeout, cfg.Logger = 100*time.Millisecond, log.logger()
+	})
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	err := s.Subscribe(ctx, 0, funcs{caughtUp: func() error { return errEnough }})
+	if !errors.Is(err, errEnough) || log.count("event store connection lost") != 1 {
+		t.Errorf("%v\n%s", err, log.text.String())
 	}
 }
 

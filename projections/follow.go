@@ -43,19 +43,41 @@ type follower struct {
 	model  Model
 	file   *file
 
-	until eventstore.Position // stop at the event there; 0: go on for ever
-	toEnd bool                // stop at the end of the log
+	until bound // where to stop
 	// offered hands a file that was made beside this one to the goroutine that
 	// follows the log, which is the only one that may swap it in. Nil: none is.
 	offered <-chan *offer
 
-	received func(ledger uint64)      // an event came in; zero for any other message
+	received func(ledger uint64)      // an event came in
+	heard    func()                   // any other message came in
 	advanced func(m Mark, events int) // a transaction was committed
 	caughtUp func()                   // the end of the log was reached
 	forgot   func()                   // an erasure has left the file
 
 	next time.Time // before it nothing is committed while live, unless a batch is full
 }
+
+// bound is where a follower stops. The zero value is nowhere: it follows the log
+// for ever.
+type bound struct {
+	end    bool                // at the end of the log
+	placed bool                // at the event at a position
+	at     eventstore.Position // that position; any may be one, also 0
+}
+
+// theEnd is the end of the log, as it is when a follower reaches it.
+var theEnd = bound{end: true}
+
+// upTo is the event at a position or, where the log ends before it, the end.
+func upTo(position eventstore.Position) bound {
+	return bound{end: true, placed: true, at: position}
+}
+
+// reachedBy reports whether nothing behind a position is wanted.
+func (b bound) reachedBy(position eventstore.Position) bool { return b.placed && position >= b.at }
+
+// excludes reports whether what is at a position is not wanted.
+func (b bound) excludes(position eventstore.Position) bool { return b.placed && position > b.at }
 
 // message is what the subscription hands to the goroutine that owns the file.
 type message struct {
@@ -67,10 +89,11 @@ type message struct {
 	err    error // it could not be decoded
 }
 
+// messageKind is a kind of message. The zero value is none.
 type messageKind uint8
 
 const (
-	kindEvent messageKind = iota
+	kindEvent messageKind = iota + 1
 	kindCaughtUp
 	kindProgress
 )
@@ -108,8 +131,8 @@ func (in intake) Event(r eventstore.Recorded) error {
 // CaughtUp hands on.
 func (in intake) CaughtUp() error { return in.send(message{kind: kindCaughtUp}) }
 
-// Progress hands on that the log was heard of. Its position is not used: an
-// event that comes later may carry the same.
+// Progress hands on that the log was heard of. Its position is not used: it is
+// where a page of the log began, and no mark of this file.
 func (in intake) Progress(eventstore.Position) error {
 	return in.send(message{kind: kindProgress})
 }
@@ -195,17 +218,17 @@ func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 				}
 				return poison
 			}
-			if it != nil && !w.beyond(it.Position) {
+			if it != nil && !w.until.excludes(it.Position) {
 				batch = append(batch, *it)
 			}
-			if w.until != 0 && m.event.Position >= w.until {
+			if w.until.reachedBy(m.event.Position) {
 				if err := flush(); err != nil {
 					return err
 				}
 				return errReached
 			}
 		} else {
-			w.received(0)
+			w.heard()
 		}
 		if len(batch) == batchSize || m.kind == kindCaughtUp {
 			if err := flush(); err != nil {
@@ -213,7 +236,7 @@ func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 			}
 		}
 		if m.kind == kindCaughtUp {
-			if w.toEnd {
+			if w.until.end {
 				return errReached
 			}
 			live = true
@@ -221,9 +244,6 @@ func (w *follower) consume(ctx context.Context, messages <-chan message) error {
 		}
 	}
 }
-
-// beyond reports whether a place lies after the one to stop at.
-func (w *follower) beyond(pos eventstore.Position) bool { return w.until != 0 && pos > w.until }
 
 // rest is how long at most to wait for the next message.
 func (w *follower) rest(live bool, batch int) <-chan time.Time {
@@ -403,14 +423,18 @@ func (p *Projection) attempt(ctx context.Context) error {
 	})
 	w := follower{
 		ledger: p.runner.cfg.Ledger, model: p.model, file: p.file,
-		offered: p.offers, received: p.receivedMessage, advanced: p.advancedTo, caughtUp: p.reachedEnd,
+		offered: p.offers, received: p.receivedEvent, heard: p.heardOfLog, advanced: p.advancedTo, caughtUp: p.reachedEnd,
 		forgot: func() { p.set(func() { p.erasing = false }) },
 	}
 	return w.follow(ctx)
 }
 
-func (p *Projection) receivedMessage(ledger uint64) {
+func (p *Projection) receivedEvent(ledger uint64) {
 	p.runner.Saw(ledger)
+	p.heardOfLog()
+}
+
+func (p *Projection) heardOfLog() {
 	now := p.runner.cfg.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()

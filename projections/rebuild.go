@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
-
-	"permitledger/eventstore"
 )
 
 // Rebuild is a read model that is made again beside the live one and then put
@@ -92,7 +90,7 @@ func (p *Projection) rebuildBeside(ctx context.Context, at *atomic.Uint64) error
 	if err != nil {
 		return err
 	}
-	if err = p.fill(ctx, f, 0, at); err == nil && f.erased != erasureDone {
+	if err = p.fill(ctx, f, theEnd, at); err == nil && f.erased != erasureDone {
 		err = f.forget(ctx)
 	}
 	if err == nil {
@@ -126,16 +124,15 @@ func (f *file) discard() error {
 	return f.release()
 }
 
-// fill folds the log into a file that is not live: to the event at a position,
-// or, with zero, to the end of the log. Where the log ends before the
-// position, it ends there. The first time, the indexes follow that were postponed.
-func (p *Projection) fill(ctx context.Context, f *file, until eventstore.Position, at *atomic.Uint64) error {
-	if until != 0 && f.mark.Position >= until {
-		return nil
+// fill folds the log into a file that is not live, up to a bound. The first
+// time, the indexes follow that were postponed.
+func (p *Projection) fill(ctx context.Context, f *file, until bound, at *atomic.Uint64) error {
+	if until.reachedBy(f.mark.Position) {
+		return f.index(ctx)
 	}
 	w := follower{
-		ledger: p.runner.cfg.Ledger, model: p.model, file: f, until: until, toEnd: true,
-		received: p.runner.Saw, advanced: func(m Mark, _ int) { at.Store(m.Ledger) }, forgot: func() {},
+		ledger: p.runner.cfg.Ledger, model: p.model, file: f, until: until,
+		received: p.runner.Saw, heard: func() {}, advanced: func(m Mark, _ int) { at.Store(m.Ledger) }, forgot: func() {},
 	}
 	if err := w.follow(ctx); !errors.Is(err, errReached) {
 		if ctx.Err() != nil {
@@ -174,7 +171,7 @@ func (p *Projection) offer(ctx context.Context, f *file, number int) error {
 // whatever comes next is applied to it alone.
 func (p *Projection) adopt(ctx context.Context, o *offer) {
 	o.ended <- func() error {
-		if err := p.fill(ctx, o.file, p.file.mark.Position, new(atomic.Uint64)); err != nil {
+		if err := p.fill(ctx, o.file, upTo(p.file.mark.Position), new(atomic.Uint64)); err != nil {
 			return err
 		}
 		if err := o.file.goLive(ctx); err != nil {

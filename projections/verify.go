@@ -89,10 +89,7 @@ func (p *Projection) Verify(ctx context.Context, values bool) (Verification, err
 		return Verification{}, err
 	}
 	v, err := p.compareWith(ctx, scratch, func() error {
-		if target == 0 {
-			return nil
-		}
-		return p.fill(ctx, scratch, target, at)
+		return p.fill(ctx, scratch, upTo(target), at)
 	}, func(live *sql.Tx) error {
 		mark, err := readMark(ctx, live)
 		if err != nil {
@@ -102,7 +99,7 @@ func (p *Projection) Verify(ctx context.Context, values bool) (Verification, err
 			return ErrReplaced // by an empty one, for the old one was damaged
 		}
 		// What came in while the scratch file was made.
-		return p.fill(ctx, scratch, max(mark.Position, 1), at)
+		return p.fill(ctx, scratch, upTo(mark.Position), at)
 	}, values)
 	return v, errors.Join(err, scratch.discard())
 }

@@ -135,10 +135,14 @@ func serveOn(t *testing.T, dir, connection string) {
 	r.terminate()
 
 	contains(t, permitledger(t, setup...), "default access list", "made the persistent subscription permitledger-settlements")
-	if did, said, code := typed(t, setup...); code != 0 || did != "" {
+	access := "This server cannot be asked whether the user ledger exists.\n" +
+		"Beside admins and ledger, these may read $all: nobody.\n" +
+		"Beside admins and ledger, these may write the ledger's streams: nobody.\n"
+	if did, said, code := typed(t, setup...); code != 0 || did != access || !strings.Contains(said, "Nothing had to be done") {
 		t.Errorf("a second setup: %d, %s, it did %s", code, said, did)
 	}
 	contains(t, permitledger(t, check...), "ok  event store")
+	contains(t, permitledger(t, append(setup, "--json", "--log-level", "error")...), `"done": []`, `"user": "cannot be asked"`, `"readAll": []`)
 	r = launch(t, serve...)
 	ready(t, r, "ok")
 	contains(t, refused(t, "reactors", "replay", "permitledger-settlements", "--data", filepath.Join(dir, "data")), "--eventstore, as an admin")

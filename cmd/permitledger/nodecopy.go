@@ -170,6 +170,9 @@ func printCopy(w io.Writer, r transfer.Report, took time.Duration) error {
 	for _, kind := range slices.Sorted(maps.Keys(r.LeftBehind)) {
 		fmt.Fprintf(&b, "  left behind  %d events in streams %s…\n", r.LeftBehind[kind], kind)
 	}
+	for _, stream := range slices.Sorted(maps.Keys(r.Beyond)) {
+		fmt.Fprintf(&b, "  left out     %d events of %s with revisions beyond the last: an earlier version wrote them, and no stream has them\n", r.Beyond[stream], stream)
+	}
 	if r.SameLog {
 		b.WriteString("Every event has the same position and time on both sides: these are one and the same log, or one is a restored backup of the other.\n")
 	}

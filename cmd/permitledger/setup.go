@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"permitledger/cmd/permitledger/internal/reactors"
 	"permitledger/eventstore"
@@ -13,14 +15,22 @@ type setupCommand struct {
 	Credentials string `name:"eventstore-credentials-file" help:"File with one line user:password of an admin of the event store, readable by its owner only." type:"path"`
 	User        string `required:"" help:"The user as whom the ledger signs in there. It is made beforehand, with the server's own tools."`
 	Replace     bool   `name:"replace-default-access" help:"Replace a default access list that somebody else has set. Whoever relies on it loses their rights."`
+	JSON        bool   `help:"Print one JSON document."`
 }
 
 // Help is what --help says beside the flags.
 func (setupCommand) Help() string {
 	return "It sets the default access list in $settings, so that only the ledger's user and admins write and read and only admins delete; " +
-		"lets that user read $all; and makes the persistent subscriptions of the ledger's reactors. What is as it should be is left alone, so it " +
+		"lets that user read $all; has one event kept of permitledger-check, where serve tries its right to write; and makes the persistent subscriptions of " +
+		"the ledger's reactors. What is as it should be is left alone, so it " +
 		"may be run again, and has to be after an upgrade that brings new reactors. Then serve needs no admin's rights. " +
-		"What was done is printed, a line each."
+		"It prints a line for each thing that it has done, and then names who else may read $all and write the ledger's streams."
+}
+
+// setupReport is what a program reads of a setup.
+type setupReport struct {
+	Done   []string           `json:"done"`
+	Access *eventstore.Access `json:"access"` // null: the setup failed before
 }
 
 // Run prepares the server.
@@ -30,9 +40,17 @@ func (c setupCommand) Run(p *program) error {
 		return err
 	}
 	defer store.Close()
+	report := setupReport{Done: []string{}}
 	done, err := store.SetUp(p.ctx, eventstore.Setup{User: c.User, Groups: reactors.Groups(), Replace: c.Replace})
-	for _, line := range done {
-		fmt.Fprintln(p.stdout, line)
+	report.Done = append(report.Done, done...)
+	if err == nil {
+		var access eventstore.Access
+		if access, err = store.Access(p.ctx, c.User); err == nil {
+			report.Access = &access
+		}
+	}
+	if err := c.print(p, report); err != nil {
+		return err
 	}
 	switch {
 	case errors.Is(err, eventstore.ErrOtherDefaults):
@@ -45,4 +63,55 @@ func (c setupCommand) Run(p *program) error {
 		fmt.Fprintf(p.stderr, "Start `permitledger serve` with the user %s.\n", c.User)
 	}
 	return nil
+}
+
+func (c setupCommand) print(p *program, r setupReport) error {
+	if c.JSON {
+		return printDocument(p.stdout, r)
+	}
+	for _, line := range r.Done {
+		fmt.Fprintln(p.stdout, line)
+	}
+	if r.Access != nil {
+		for _, line := range c.lines(*r.Access) {
+			fmt.Fprintln(p.stdout, line)
+		}
+	}
+	return nil
+}
+
+// lines says in sentences who may do what beside the ledger's user.
+func (c setupCommand) lines(a eventstore.Access) []string {
+	if a.Open {
+		return []string{"This server asks nobody who they are: whoever reaches it may read and write everything."}
+	}
+	var lines []string
+	switch a.User {
+	case eventstore.UserMissing:
+		lines = append(lines, fmt.Sprintf("The user %s does not exist on this server: make it with the server's own tools.", c.User))
+	case eventstore.UserDisabled:
+		lines = append(lines, fmt.Sprintf("The user %s is disabled on this server: enable it with the server's own tools.", c.User))
+	case eventstore.UserUnknown:
+		lines = append(lines, fmt.Sprintf("This server cannot be asked whether the user %s exists.", c.User))
+	}
+	also := func(may string, names []string) {
+		lines = append(lines, fmt.Sprintf("Beside admins and %s, these may %s: %s.", c.User, may, everyone(names)))
+	}
+	also("read $all", a.ReadAll)
+	also("write the ledger's streams", a.Write)
+	for _, s := range a.Streams {
+		also(fmt.Sprintf("write %s, by its own access list", s.Stream), s.Write)
+	}
+	return lines
+}
+
+// everyone lists names of an access list in words.
+func everyone(names []string) string {
+	switch {
+	case len(names) == 0:
+		return "nobody"
+	case slices.Contains(names, "$all"):
+		return "every user"
+	}
+	return strings.Join(names, ", ")
 }

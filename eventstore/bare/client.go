@@ -166,8 +166,12 @@ func (c *Client) CatchUp(ctx context.Context, after eventstore.Position) (int, e
 // and tells the id of each event. It ends when it has caught up and is told not
 // to go on.
 func (c *Client) Follow(ctx context.Context, after eventstore.Position, event func(id uuid.UUID), caughtUp func() bool) error {
+	var from esdb.AllPosition = esdb.Start{} // 0 is no event's position
+	if after > 0 {
+		from = esdb.Position{Commit: uint64(after), Prepare: uint64(after)}
+	}
 	sub, err := c.client.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
-		From:            esdb.Position{Commit: uint64(after), Prepare: uint64(after)},
+		From:            from,
 		MaxSearchWindow: 512, CheckpointInterval: 1,
 		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: eventstore.LedgerPrefixes()},
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
 )
 
 // step is one thing done to the stream "s", and what comes of it.
@@ -250,4 +251,40 @@ func lastPosition(t *testing.T, c *esdb.Client) uint64 {
 		return 0
 	}
 	return events[0].OriginalEvent().Position.Commit
+}
+
+// TestRepeatWithoutRevisionIsAnsweredByFirstPlace writes one id twice at
+// revisions, and repeats it without.
+func TestRepeatWithoutRevisionIsAnsweredByFirstPlace(t *testing.T) {
+	c := connect(t, openNode(t, Options{}))
+	first := mustAppend(t, c, "s", "a", "b")
+	mustAppendAt(t, c, "s", revision(1), "c", "b", "a")
+	mustAppendAt(t, c, "t", noStream, "b")
+	for _, want := range []esdb.ExpectedRevision{anyRevision, exists} {
+		for _, names := range [][]string{{"b"}, {"a", "b"}, {"c", "b"}} {
+			got := mustAppendAt(t, c, "s", want, names...)
+			if got.NextExpectedVersion != 1 || got.CommitPosition != first.CommitPosition {
+				t.Errorf("repeating %v at %v: revision %d at %d, want 1 at %d", names, want,
+					got.NextExpectedVersion, got.CommitPosition, first.CommitPosition)
+			}
+		}
+	}
+	if got := readNames(t, c, "s", forwardsFrom(esdb.Start{}), 10); got != "a b c b a" {
+		t.Errorf("the stream holds %q", got)
+	}
+}
+
+// TestRecentIDsKeepFirstPlaceAcrossGenerations lets an id grow old and come
+// again.
+func TestRecentIDsKeepFirstPlaceAcrossGenerations(t *testing.T) {
+	ids := newRecentIDs(4 * recentOverhead)
+	id := uuid.New()
+	ids.put("", id, stored{revision: 1})
+	for i := range 3 { // a generation takes two
+		ids.put("", uuid.New(), stored{})
+		ids.put("", id, stored{revision: uint64(i + 2)})
+		if at, ok := ids.get("", id); !ok || at.revision != 1 {
+			t.Errorf("after %d repeats the id is known %v at revision %d, want 1", i+1, ok, at.revision)
+		}
+	}
 }

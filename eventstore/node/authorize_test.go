@@ -175,3 +175,10 @@ func TestEveryMethodHasItsRight(t *testing.T) {
 		}
 	}
 }
+
+// TestAccessListIsReadAfterByteOrderMark reads one as some editors save it.
+func TestAccessListIsReadAfterByteOrderMark(t *testing.T) {
+	if got := parseACL([]byte(byteOrderMark+`{"$acl":{"$r":"ann"}}`), keyACL); len(got["$r"]) != 1 || got["$r"][0] != "ann" {
+		t.Errorf("got %v", got)
+	}
+}

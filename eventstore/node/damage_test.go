@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -111,7 +112,7 @@ func TestMissingRecords(t *testing.T) {
 				start, end := readOptions(ofStream("s")), readOptions()
 				if back {
 					start = readOptions(ofStream("s"), backwards, fromRevision(2))
-					end = readOptions(backwards, fromPosition(1<<40, 1<<40))
+					end = readOptions(backwards, fromPosition(math.MaxUint64, math.MaxUint64))
 				}
 				if _, st := rawReadStatus(t, s, start); (st.Code() == codes.DataLoss) != tc.stream {
 					t.Errorf("backwards %v: the stream gives %v", back, st)

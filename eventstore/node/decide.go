@@ -38,8 +38,12 @@ func (s *sequencer) decide(w *write) outcome {
 	case verdictWrong, verdictDeleted:
 		return outcome{verdict: v, last: h.last}
 	}
-	if err := s.preload(h, w); err != nil {
+	other, err := s.preload(h, w)
+	if err != nil {
 		return outcome{err: err}
+	}
+	if other.tombstoned && s.describes(h, w) {
+		return outcome{verdict: verdictDeleted, last: h.last}
 	}
 	switch w.op {
 	case opSoftDelete:
@@ -50,21 +54,24 @@ func (s *sequencer) decide(w *write) outcome {
 	return s.append(h, w)
 }
 
-// preload brings the other heads that a write will change into memory. Once
-// something is staged the store is behind, and a failure to read it could no
-// longer be answered by refusing just this write.
-func (s *sequencer) preload(h *head, w *write) error {
-	other := ""
+// preload brings the other head that a write will change into memory, an empty
+// one where there is none. Once something is staged the store is behind, and a
+// failure to read it could no longer be answered by refusing just this write.
+func (s *sequencer) preload(h *head, w *write) (*head, error) {
 	switch {
-	case w.op == opTombstone || w.op == opSoftDelete || h.softDeleted():
-		other = metastreamOf(w.stream)
+	case w.op == opTombstone || s.describes(h, w):
+		return s.head(metastreamOf(w.stream))
 	case isMetastream(w.stream):
-		other = originalOf(w.stream)
-	default:
-		return nil
+		return s.head(originalOf(w.stream))
 	}
-	_, err := s.head(other)
-	return err
+	return &head{}, nil
+}
+
+// describes reports whether a write makes the node write metadata of its
+// stream: to delete it softly, or to end that. A stream whose metadata were
+// ended by a tombstone takes no such write.
+func (s *sequencer) describes(h *head, w *write) bool {
+	return w.op == opSoftDelete || w.op == opAppend && h.softDeleted()
 }
 
 // permit refuses what would take events away from a protected stream.

@@ -237,7 +237,7 @@ func TestProtect(t *testing.T) {
 	for metadata, code := range map[string]codes.Code{
 		`{"$maxCount":1}`: codes.PermissionDenied, `{"$maxAge":1}`: codes.PermissionDenied,
 		`{"$tb":1}`: codes.PermissionDenied, `{"$tb":"odd"}`: codes.PermissionDenied,
-		`{"\u0024tb":1}`: codes.PermissionDenied, `{"$tb":null,"$tb":1}`: codes.PermissionDenied,
+		"\uFEFF" + `{"$tb":1}`: codes.PermissionDenied, `{"\u0024tb":1}`: codes.PermissionDenied, `{"$tb":null,"$tb":1}`: codes.PermissionDenied,
 		`{"$acl":{},"k":"$tb"}`: codes.OK, `{"$cacheControl":5}`: codes.OK, `{"$tb":null}`: codes.OK, `junk $tb`: codes.OK,
 	} {
 		_, st, trailers := rawAppend(t, s, appendOptions("$$permit-1", expectAny), rawEvent(func(m *streams.AppendReq_ProposedMessage) {

@@ -15,7 +15,8 @@ const defaultWindow = 32
 // filter decides which events of $all a reader gets.
 type filter struct {
 	match    func(*record) bool
-	interval uint64 // events considered between two checkpoints; 0 for plain reads
+	window   uint64 // how many events a page of history may search
+	interval uint64 // events searched between two checkpoints; 0 for plain reads
 }
 
 // parseFilter reads a request's filter.
@@ -46,7 +47,7 @@ func parseFilter(ctx context.Context, f *streams.ReadReq_Options_FilterOptions, 
 	if err != nil {
 		return nil, failInvalid(ctx, printable(fmt.Sprintf("The filter's regular expression cannot be used: %v", err)))
 	}
-	result := &filter{match: func(rec *record) bool { return match(subject(rec)) }}
+	result := &filter{match: func(rec *record) bool { return match(subject(rec)) }, window: window}
 	if subscription {
 		result.interval = window * uint64(f.GetCheckpointIntervalMultiplier())
 		if result.interval == 0 {

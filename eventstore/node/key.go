@@ -44,6 +44,25 @@ func streamPrefix(stream string) []byte {
 	return append(key, 0)
 }
 
+// prefixOf is the prefix of the stream that a key belongs to.
+func prefixOf(key []byte) []byte {
+	for i := 1; i < len(key); i++ {
+		if key[i] != 0 {
+			continue
+		}
+		if i+1 == len(key) || key[i+1] != 0xFF {
+			return key[:i+1]
+		}
+		i++
+	}
+	return key
+}
+
+// streamOfPrefix is the name that streamPrefix was given.
+func streamOfPrefix(prefix []byte) string {
+	return strings.ReplaceAll(string(prefix[1:len(prefix)-1]), "\x00\xFF", "\x00")
+}
+
 // streamKey is the key of a revision of a stream.
 func streamKey(stream string, revision uint64) []byte {
 	return binary.BigEndian.AppendUint64(streamPrefix(stream), revision)

@@ -37,6 +37,11 @@ func TestStreamKeys(t *testing.T) {
 		if bytes.Compare(streamPrefix(a), ka[0]) >= 0 || bytes.Compare(ka[len(ka)-1], streamEnd(a)) >= 0 {
 			t.Fatalf("the keys of %q are out of bounds", a)
 		}
+		for _, r := range append(revisions, tombstoneRevision+1, 1<<63+1<<62) {
+			if prefix := prefixOf(streamKey(a, r)); !bytes.Equal(prefix, streamPrefix(a)) || streamOfPrefix(prefix) != a {
+				t.Fatalf("revision %d of %q is found under %q", r, a, prefix)
+			}
+		}
 		if a == b {
 			return
 		}

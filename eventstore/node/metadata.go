@@ -86,11 +86,14 @@ func understood(key string, value json.RawMessage) bool {
 	return true
 }
 
-// metadataFields is nil unless data is one JSON object. It is read into a map
-// because the keys are case-sensitive.
+// byteOrderMark is how some editors begin a text.
+const byteOrderMark = "\uFEFF"
+
+// metadataFields is nil unless data is one JSON object, perhaps after a
+// byte-order mark. It is read into a map because the keys are case-sensitive.
 func metadataFields(data []byte) map[string]json.RawMessage {
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil {
+	if json.Unmarshal(bytes.TrimPrefix(data, []byte(byteOrderMark)), &fields) != nil {
 		return nil
 	}
 	return fields
@@ -154,6 +157,14 @@ func (h *head) first() uint64 {
 	return uint64(max(first, 0))
 }
 
+// goOn is the revision at which a subscriber who would go on at next finds
+// what its history has for it. History passes over what is hidden, and ends
+// with the last revision: what comes after that is delivered, also where
+// truncation reaches further.
+func (h *head) goOn(next uint64) uint64 {
+	return max(next, min(h.first(), uint64(h.last+1)))
+}
+
 // visible tells whether a reader of the stream may see a record.
 func (h *head) visible(rec *record, now time.Time) bool {
 	return rec.revision >= h.first() && !h.expired(rec, now)
@@ -182,7 +193,7 @@ func (r *reader) head(stream string) (head, error) {
 		h.tombstoned = ok && original.revision == tombstoneRevision
 		return h, err
 	}
-	meta, ok, err := r.last(metastreamOf(stream))
+	meta, ok, err := r.newest(metastreamOf(stream))
 	if err != nil || !ok {
 		return h, err
 	}

@@ -111,6 +111,9 @@ func (e *groupEntry) fromPosition(ctx context.Context, commit, prepare uint64) e
 // Create makes a group.
 func (s persistentService) Create(ctx context.Context, req *persistent.CreateReq) (*persistent.CreateResp, error) {
 	o := req.GetOptions()
+	if err := checkEnum(ctx, o.GetSettings().GetNamedConsumerStrategy()); err != nil {
+		return nil, err
+	}
 	strategy := o.GetSettings().GetConsumerStrategy()
 	if strategy == "" {
 		strategy = strategyOf(o.GetSettings())
@@ -177,6 +180,9 @@ func (e *groupEntry) createAll(ctx context.Context, o *persistent.CreateReq_AllO
 // Update replaces a group's settings.
 func (s persistentService) Update(ctx context.Context, req *persistent.UpdateReq) (*persistent.UpdateResp, error) {
 	o := req.GetOptions()
+	if err := checkEnum(ctx, o.GetSettings().GetNamedConsumerStrategy()); err != nil {
+		return nil, err
+	}
 	e := newEntry(o.GetGroupName(), o.GetSettings(), strategyOf(o.GetSettings()))
 	var err error
 	switch v := o.GetStreamOption().(type) {

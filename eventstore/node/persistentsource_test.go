@@ -13,6 +13,8 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"permitledger/eventstore/node/internal/competing"
 )
 
 func appendLinks(t *testing.T, c *esdb.Client, stream string, targets ...string) {
@@ -84,6 +86,31 @@ func TestPersistentRetention(t *testing.T) {
 	}
 	mustAppend(t, c, "burst", "a", "b", "c")
 	m.expect("a b c")
+}
+
+// TestPersistentSupplyDeliversBelowTruncation sees that events that come while a
+// group listens are delivered although $tb reaches further than the stream.
+func TestPersistentSupplyDeliversBelowTruncation(t *testing.T) {
+	n := openNode(t, Options{})
+	c := connect(t, n)
+	mustAppend(t, c, "s", "a", "b")
+	setMetadata(t, c, "s", `{"$tb":9}`)
+	s := supply{Node: n, stream: "s"}
+	read := func() []competing.Event {
+		limit, _ := n.tail.get()
+		events, _, err := s.read(limit, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return events
+	}
+	if got := read(); len(got) != 0 {
+		t.Fatalf("history holds %v", got)
+	}
+	mustAppend(t, c, "s", "c")
+	if got := read(); len(got) != 1 || got[0].Place != 2 {
+		t.Errorf("then came %v, want the event at revision 2", got)
+	}
 }
 
 // TestPersistentTombstone ends the service of a group whose stream ends.

@@ -90,14 +90,10 @@ func (s *supply) readStream(view *reader, most int) ([]record, []competing.Event
 		if h, err = view.head(s.stream); err != nil {
 			return nil, nil, err
 		}
-		switch {
-		case h.tombstoned:
+		if h.tombstoned {
 			return nil, nil, errStreamEnded
-		case h.softDeleted():
-			s.next = max(s.next, uint64(h.last+1))
-		default:
-			s.next = max(s.next, h.first())
 		}
+		s.next = h.goOn(s.next)
 	}
 	cursor := streamCursor{stream: s.stream, next: s.next}
 	page, err := cursor.page(view, most)

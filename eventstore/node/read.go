@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -17,7 +18,8 @@ type readRequest struct {
 	out streams.Streams_ReadServer
 
 	stream    string // "" for $all
-	from      uint64 // revision or position, where neither start nor end
+	from      uint64 // revision or commit position, where neither start nor end
+	prepare   uint64 // with a commit position
 	start     bool
 	end       bool
 	backwards bool
@@ -56,6 +58,9 @@ func (s streamService) parseRead(ctx context.Context, o *streams.ReadReq_Options
 		backwards: o.GetReadDirection() == streams.ReadReq_Options_Backwards,
 		resolve:   o.GetResolveLinks(),
 		edges:     o.GetControlOption().GetCompatibility() >= 1,
+	}
+	if err := checkEnum(ctx, o.GetReadDirection()); err != nil {
+		return nil, err
 	}
 	if o.GetUuidOption() == nil {
 		return nil, failInvalid(ctx, "The form of ids is not set.")
@@ -141,9 +146,9 @@ func (r *readRequest) parseAll(ctx context.Context, o *streams.ReadReq_Options_A
 	case *streams.ReadReq_Options_AllOptions_End:
 		r.end = true
 	case *streams.ReadReq_Options_AllOptions_Position:
-		r.from = v.Position.GetCommitPosition()
-		if prepare := v.Position.GetPreparePosition(); r.from < prepare {
-			return failInvalid(ctx, fmt.Sprintf("The commit position %d is less than the prepare position %d.", r.from, prepare))
+		r.from, r.prepare = v.Position.GetCommitPosition(), v.Position.GetPreparePosition()
+		if r.from < r.prepare {
+			return failInvalid(ctx, fmt.Sprintf("The commit position %d is less than the prepare position %d.", r.from, r.prepare))
 		}
 	default:
 		return failInvalid(ctx, "The position to read from is not set.")
@@ -284,12 +289,12 @@ func (r *readRequest) visible(h *head, page []record, first uint64) (kept []reco
 func (r *readRequest) readAll() error {
 	ctx := r.out.Context()
 	limit, _ := r.tail.get()
-	cursor := allCursor{next: r.from}
-	switch {
-	case r.end, r.backwards && r.from >= limit:
-		cursor = allCursor{next: limit, exact: true}
-	case r.from <= firstPosition:
-		cursor = allCursor{next: firstPosition, exact: true}
+	cursor, err := r.allFrom(limit)
+	if errors.Is(err, errNoRecord) {
+		return fail(ctx, codes.Unknown, err.Error())
+	}
+	if err != nil {
+		return r.failInside(ctx, err)
 	}
 	for left := r.count; left > 0; {
 		page, events, err := r.allPage(&cursor, limit, left)
@@ -305,6 +310,19 @@ func (r *readRequest) readAll() error {
 		}
 	}
 	return nil
+}
+
+// allFrom is the cursor that a read of $all begins with.
+func (r *readRequest) allFrom(limit uint64) (allCursor, error) {
+	if r.end {
+		return allCursor{next: limit, exact: true}, nil
+	}
+	view, err := r.engine.read(limit)
+	if err != nil {
+		return allCursor{}, err
+	}
+	defer view.close()
+	return view.readFrom(r.from, r.backwards)
 }
 
 // allPage reads one page of $all and keeps at most left events of it.

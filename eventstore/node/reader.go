@@ -87,6 +87,20 @@ func (r *reader) last(stream string) (entry, bool, error) {
 	return entry{}, false, r.damaged()
 }
 
+// newest finds the newest event of a stream of metadata. A tombstone is none: it
+// ends the stream and leaves in force what was said before.
+func (r *reader) newest(metastream string) (entry, bool, error) {
+	e, ok, err := r.last(metastream)
+	if err != nil || !ok || e.revision != tombstoneRevision {
+		return e, ok, err
+	}
+	list, err := r.entries(metastream, tombstoneRevision-1, 1, true)
+	if err != nil || len(list) == 0 {
+		return entry{}, false, err
+	}
+	return list[0], true, nil
+}
+
 // entryHere decodes the index entry under the iterator, unless the iterator
 // has left the stream.
 func (r *reader) entryHere(prefix []byte) (entry, bool, error) {

@@ -34,8 +34,17 @@ func (r *recentIDs) get(stream string, id uuid.UUID) (stored, bool) {
 	return at, ok
 }
 
+// put notes where an event went, unless an earlier place of it in its stream is
+// known: a repeat is answered by the first.
 func (r *recentIDs) put(stream string, id uuid.UUID, at stored) {
-	r.young[recentKey{id, stream}] = at
+	key := recentKey{id, stream}
+	if _, known := r.young[key]; known {
+		return
+	}
+	if first, known := r.old[key]; known {
+		at = first
+	}
+	r.young[key] = at
 	r.used += recentOverhead + len(stream)
 	if r.used > r.budget {
 		r.old, r.young, r.used = r.young, make(map[recentKey]stored), 0

@@ -213,8 +213,15 @@ func (s *sequencer) flush() {
 	}
 }
 
+// errRevision is returned for a record with a revision that no reader of its
+// stream would find.
+var errRevision = errors.New("the revision is out of range")
+
 // stage adds one record at the end of its stream and of the log.
 func (s *sequencer) stage(rec *record) error {
+	if rec.revision > tombstoneRevision || rec.revision == tombstoneRevision && rec.typ != typeTombstone {
+		return fmt.Errorf("%w: %d of stream %q", errRevision, rec.revision, rec.stream)
+	}
 	if s.group.batch == nil {
 		s.group.batch = s.engine.newBatch()
 		s.group.staged = make(map[string]bool)

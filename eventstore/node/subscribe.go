@@ -42,7 +42,8 @@ func (r *readRequest) follow(pump func(limit uint64) (sent int, err error)) erro
 	}
 }
 
-// confirm must be the first message: the client waits for it.
+// confirm must be the first message, unless a refusal comes instead: the client
+// waits for it.
 func (r *readRequest) confirm() error {
 	return r.out.Send(&streams.ReadResp{Content: &streams.ReadResp_Confirmation{
 		Confirmation: &streams.ReadResp_SubscriptionConfirmation{SubscriptionId: uuid.NewString()},
@@ -62,10 +63,6 @@ func (r *readRequest) interrupted() error {
 
 // subscribeStream sends the events after a revision of a stream, for ever.
 func (r *readRequest) subscribeStream() error {
-	if err := r.confirm(); err != nil {
-		return err
-	}
-	defer r.metrics.subscribed()()
 	ctx := r.out.Context()
 	limit, _ := r.tail.get()
 	view, err := r.engine.read(limit)
@@ -80,6 +77,10 @@ func (r *readRequest) subscribeStream() error {
 	if h.tombstoned {
 		return failDeleted(ctx, r.stream)
 	}
+	if err := r.confirm(); err != nil {
+		return err
+	}
+	defer r.metrics.subscribed()()
 	cursor := streamCursor{stream: r.stream}
 	switch {
 	case r.end:
@@ -89,10 +90,7 @@ func (r *readRequest) subscribeStream() error {
 	}
 	// What the metadata hides is passed over in history only: what comes from
 	// now on is delivered whatever becomes of it later.
-	cursor.next = max(cursor.next, h.first())
-	if h.softDeleted() {
-		cursor.next = uint64(h.last + 1)
-	}
+	cursor.next = h.goOn(cursor.next)
 	history := uint64(h.last + 1)
 	return r.follow(func(limit uint64) (int, error) {
 		return r.pumpStream(&cursor, limit, func(rec *record) bool {
@@ -143,100 +141,4 @@ func (r *readRequest) streamPage(cursor *streamCursor, limit uint64, wanted func
 	}
 	events, err := r.resolveAll(view, kept)
 	return page, events, err
-}
-
-// subscribeAll sends the events after a position of the log, for ever.
-func (r *readRequest) subscribeAll() error {
-	if err := r.confirm(); err != nil {
-		return err
-	}
-	defer r.metrics.subscribed()()
-	limit, _ := r.tail.get()
-	feed := allFeed{readRequest: r, cursor: allCursor{next: r.from + 1}, checked: r.from}
-	switch {
-	case r.end:
-		feed.cursor, feed.checked = allCursor{next: limit, exact: true}, limit
-	case r.from < firstPosition:
-		feed.cursor = allCursor{next: firstPosition, exact: true}
-	}
-	caughtUp := false
-	return r.follow(func(limit uint64) (int, error) {
-		sent, err := feed.pump(limit)
-		if err == nil && (!caughtUp || sent > liveBuffer) {
-			caughtUp = true
-			err = feed.checkpoint()
-		}
-		return sent, err
-	})
-}
-
-// allFeed is the state of one subscription to $all.
-type allFeed struct {
-	*readRequest
-	cursor     allCursor
-	considered uint64 // events since the last checkpoint, wanted or not
-	seen       uint64 // position of the last event considered
-	checked    uint64 // position of the last checkpoint, or of the start
-}
-
-// pump sends what of the log lies between the cursor and the limit, with a
-// checkpoint after every so many events for those who filter.
-func (f *allFeed) pump(limit uint64) (sent int, err error) {
-	for {
-		page, err := f.page(limit)
-		if err != nil {
-			return sent, f.failInside(f.out.Context(), err)
-		}
-		if len(page) == 0 {
-			return sent, nil
-		}
-		for _, e := range page {
-			if f.wants(e.original()) {
-				if err := f.send(e); err != nil {
-					return sent, err
-				}
-				sent++
-			}
-			if err := f.consider(e.original().position); err != nil {
-				return sent, err
-			}
-		}
-		if err := f.interrupted(); err != nil {
-			return sent, err
-		}
-	}
-}
-
-func (f *allFeed) page(limit uint64) ([]resolved, error) {
-	view, err := f.engine.read(limit)
-	if err != nil {
-		return nil, err
-	}
-	defer view.close()
-	page, err := f.cursor.forwards(view, pageRecords)
-	if err != nil {
-		return nil, err
-	}
-	return f.resolveAll(view, page)
-}
-
-func (f *allFeed) consider(position uint64) error {
-	f.seen = position
-	f.considered++
-	if f.filter == nil || f.considered < f.filter.interval {
-		return nil
-	}
-	return f.checkpoint()
-}
-
-// checkpoint tells a filtering subscriber how far the log was searched for it.
-// It never tells the same twice.
-func (f *allFeed) checkpoint() error {
-	if f.filter == nil || f.seen <= f.checked {
-		return nil
-	}
-	f.considered, f.checked = 0, f.seen
-	return f.out.Send(&streams.ReadResp{Content: &streams.ReadResp_Checkpoint_{Checkpoint: &streams.ReadResp_Checkpoint{
-		CommitPosition: f.seen, PreparePosition: f.seen,
-	}}})
 }

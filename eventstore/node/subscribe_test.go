@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -24,7 +25,7 @@ func next(sub *esdb.Subscription) string {
 	case e.CaughtUp != nil:
 		return "caught-up"
 	case e.CheckPointReached != nil:
-		return fmt.Sprintf("checkpoint %d", e.CheckPointReached.Commit)
+		return fmt.Sprintf("checkpoint %d/%d", e.CheckPointReached.Commit, e.CheckPointReached.Prepare)
 	case e.SubscriptionDropped != nil:
 		return "dropped: " + codeOf(e.SubscriptionDropped.Error)
 	}
@@ -87,31 +88,68 @@ func TestSubscribeToStream(t *testing.T) {
 		{"an unknown stream from the end", "none2", esdb.End{}, "caught-up x"},
 		{"a truncated stream", "truncated", esdb.Start{}, "c caught-up x"},
 		{"a soft-deleted stream", "soft", esdb.Start{}, "caught-up x"},
-		{"a tombstoned stream", "hard", esdb.Start{}, "dropped: deleted"},
+		{"a soft-deleted stream from its last revision", "soft", esdb.Revision(2), "caught-up x"},
+		{"a soft-deleted stream from the end", "soft", esdb.End{}, "caught-up x"},
+		{"a stream truncated beyond its end", "beyond", esdb.Start{}, "caught-up x"},
+		{"a stream truncated beyond its end, after a revision", "beyond", esdb.Revision(1), "caught-up x"},
+		{"a stream truncated beyond its end, from the end", "beyond", esdb.End{}, "caught-up x"},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := connect(t, openNode(t, Options{}))
-			for _, stream := range []string{"s", "truncated", "soft", "hard"} {
+			for _, stream := range []string{"s", "truncated", "soft", "beyond"} {
 				mustAppend(t, c, stream, "a", "b", "c")
 			}
 			setMetadata(t, c, "truncated", `{"$tb":2}`)
+			setMetadata(t, c, "beyond", `{"$tb":9}`)
 			prepare(t, c, "soft", "deleted")
-			prepare(t, c, "hard", "tombstoned")
 			sub := subscribeStream(t, c, tc.stream, tc.from)
-			history, live := strings.TrimSuffix(tc.want, " x"), strings.HasSuffix(tc.want, " x")
-			if !live {
-				if got := next(sub); got != tc.want {
-					t.Errorf("got %q, want %q", got, tc.want)
-				}
-				return
-			}
-			expect(t, sub, history)
+			expect(t, sub, strings.TrimSuffix(tc.want, " x"))
 			mustAppend(t, c, "bystander", "y")
 			mustAppend(t, c, tc.stream, "x")
 			expect(t, sub, "x")
 		})
+	}
+}
+
+// TestSubscriptionFromBeyondTheEndWaitsForItsRevision subscribes after a
+// revision that is still to come: the events up to it are passed over.
+func TestSubscriptionFromBeyondTheEndWaitsForItsRevision(t *testing.T) {
+	c := connect(t, openNode(t, Options{}))
+	for _, tc := range []struct{ stream, state string }{
+		{"kept", "two events"}, {"soft", "deleted"}, {"beyond", "two events"},
+	} {
+		t.Run(tc.stream, func(t *testing.T) {
+			prepare(t, c, tc.stream, tc.state)
+			if tc.stream == "beyond" {
+				setMetadata(t, c, tc.stream, `{"$tb":9}`)
+			}
+			sub := subscribeStream(t, c, tc.stream, esdb.Revision(3)) // the last one is 1
+			expect(t, sub, "caught-up")
+			mustAppend(t, c, tc.stream, "c", "d")
+			mustAppend(t, c, tc.stream, "e", "f")
+			expect(t, sub, "e f")
+		})
+	}
+}
+
+// TestTombstonedStreamRefusesSubscription sees that the refusal comes instead
+// of the confirmation, for the stream and for its metadata.
+func TestTombstonedStreamRefusesSubscription(t *testing.T) {
+	n := openNode(t, Options{})
+	s, c := stub(t, n), connect(t, n)
+	prepare(t, c, "s", "tombstoned")
+	end := func(o *streams.ReadReq_Options) {
+		o.GetStream().RevisionOption = &streams.ReadReq_Options_StreamOptions_End{End: &shared.Empty{}}
+	}
+	for _, stream := range []string{"s", "$$s"} {
+		for _, from := range []func(*streams.ReadReq_Options){fromRevision(0), fromRevision(7), end} {
+			all, st := rawReadStatus(t, s, readOptions(ofStream(stream), from, asSubscription))
+			if len(all) > 0 || st.Code() != codes.FailedPrecondition {
+				t.Errorf("subscribing to %s: got %v and %v, want only the refusal", stream, all, st)
+			}
+		}
 	}
 }
 
@@ -192,49 +230,6 @@ func TestSubscribeResolvesLinks(t *testing.T) {
 	}})
 	if got := next(all); got != "$>>a" {
 		t.Errorf("filtered by the link's own stream: %q", got)
-	}
-}
-
-// TestCheckpoints counts events with a filter that wants few of them, in
-// history and live.
-func TestCheckpoints(t *testing.T) {
-	c := connect(t, openNode(t, Options{}))
-	stream := func(i int) string {
-		if i%5 == 0 {
-			return "wanted"
-		}
-		return "other"
-	}
-	const history, live = 23, 20
-	positions := make([]uint64, history+live)
-	write := func(i int) {
-		positions[i] = mustAppend(t, c, stream(i), fmt.Sprintf("e%d", i)).CommitPosition
-	}
-	for i := range history {
-		write(i)
-	}
-	sub := subscribeAll(t, c, esdb.SubscribeToAllOptions{
-		From: esdb.Start{}, MaxSearchWindow: 3, CheckpointInterval: 2,
-		Filter: &esdb.SubscriptionFilter{Type: esdb.StreamFilterType, Prefixes: []string{"wanted"}},
-	})
-	checkpoint := func(i int) string { return fmt.Sprintf("checkpoint %d", positions[i]) }
-	want := []string{
-		"e0", "e5", checkpoint(5), "e10", checkpoint(11), "e15", checkpoint(17), "e20",
-		checkpoint(22), "caught-up",
-	}
-	for _, w := range want {
-		if got := next(sub); got != w {
-			t.Fatalf("history: got %q, want %q of %v", got, w, want)
-		}
-	}
-	for i := history; i < history+live; i++ {
-		write(i)
-	}
-	want = []string{"e25", checkpoint(28), "e30", checkpoint(34), "e35", "e40", checkpoint(40)}
-	for i, w := range want {
-		if got := next(sub); got != w {
-			t.Fatalf("live message %d: got %q, want %q", i, got, w)
-		}
 	}
 }
 

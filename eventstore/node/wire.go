@@ -1,11 +1,14 @@
 package node
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 const (
@@ -55,4 +58,14 @@ func (r resolved) original() *record {
 		return r.link
 	}
 	return r.event
+}
+
+// checkEnum refuses a value that its enumeration does not have. Generated code
+// takes any number for one.
+func checkEnum(ctx context.Context, value protoreflect.Enum) error {
+	d := value.Descriptor()
+	if d.Values().ByNumber(value.Number()) == nil {
+		return failInvalid(ctx, fmt.Sprintf("There is no %s %d.", d.Name(), value.Number()))
+	}
+	return nil
 }

@@ -59,7 +59,7 @@ func (c *copier) eventsOf(ctx context.Context, log eventstore.Verbatim, after, u
 			switch {
 			case err == nil && r.Position > until:
 				return
-			case err == nil && !c.copies(r.Stream):
+			case err == nil && (!c.copies(r.Stream) || isBeyond(r)):
 				continue
 			}
 			if !yield(r, err) {
@@ -124,10 +124,11 @@ func difference(s, t eventstore.Recorded) string {
 }
 
 // copies reports whether a stream is one that people write to, or the metadata
-// of one. What servers keep for themselves begins with $.
+// of one. The streams that a server keeps for itself begin with $, and those of
+// the service speak of this one event store.
 func (c *copier) copies(stream string) bool {
 	about := originalOf(stream)
-	return !strings.HasPrefix(about, "$") && (c.Leave == nil || !c.Leave(about))
+	return !strings.HasPrefix(about, "$") && !eventstore.IsServiceStream(about) && (c.Leave == nil || !c.Leave(about))
 }
 
 // originalOf names the stream that a stream of metadata is about.
@@ -138,6 +139,12 @@ func isMetadata(r eventstore.Recorded) bool { return strings.HasPrefix(r.Stream,
 func isTombstone(r eventstore.Recorded) bool {
 	return r.Type == typeTombstone && r.Revision == math.MaxInt64
 }
+
+// isBeyond reports whether an event has a revision above that of a tombstone.
+// Earlier versions of the embedded node wrote such metadata behind the
+// tombstone of a stream of metadata. No reader of a stream finds them, and no
+// event store would take them.
+func isBeyond(r eventstore.Recorded) bool { return r.Revision > math.MaxInt64 }
 
 // isServers reports whether an event is metadata as a server writes them by
 // itself: when a stream is deleted, and when a deleted one is written again.

@@ -98,10 +98,11 @@ type Report struct {
 	SourceDigest string `json:"sourceDigest"` // SHA-256 of the ledger's events, see leaf
 	TargetDigest string `json:"targetDigest"`
 
-	Renamed    uint64            `json:"renamed"`    // deletions and tombstones that have ids of the target's own
-	LeftBehind map[string]uint64 `json:"leftBehind"` // events of the source in streams that are not copied, by kind of stream
-	MovedOn    bool              `json:"movedOn"`    // the source has got events since the copy began
-	SameLog    bool              `json:"sameLog"`    // positions and times agree too: the two are one log, or one a restored backup of the other
+	Renamed    uint64            `json:"renamed"`          // deletions and tombstones that have ids of the target's own
+	LeftBehind map[string]uint64 `json:"leftBehind"`       // events of the source in streams that are not copied, by kind of stream
+	Beyond     map[string]uint64 `json:"beyond,omitempty"` // events of the source with revisions above the last that there is, which are left out, by stream
+	MovedOn    bool              `json:"movedOn"`          // the source has got events since the copy began
+	SameLog    bool              `json:"sameLog"`          // positions and times agree too: the two are one log, or one a restored backup of the other
 }
 
 // Copy brings everything that the source holds now into the target, which is

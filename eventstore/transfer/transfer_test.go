@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -58,5 +59,22 @@ func TestWhatIsCopied(t *testing.T) {
 		if c.copies(stream) != want {
 			t.Errorf("%s: %t", stream, !want)
 		}
+	}
+}
+
+// TestEventsBeyondTheLastRevisionAreNamed tells such events from tombstones,
+// and counts them by stream.
+func TestEventsBeyondTheLastRevisionAreNamed(t *testing.T) {
+	for revision, want := range map[uint64]bool{0: false, math.MaxInt64: false, math.MaxInt64 + 1: true, math.MaxUint64: true} {
+		if got := isBeyond(eventstore.Recorded{Stream: "$$s", Revision: revision}); got != want {
+			t.Errorf("revision %d: %t", revision, got)
+		}
+	}
+	var r Report
+	for _, stream := range []string{"$$s", "$$t", "$$s"} {
+		r.leaveBeyond(stream)
+	}
+	if len(r.Beyond) != 2 || r.Beyond["$$s"] != 2 || r.Beyond["$$t"] != 1 {
+		t.Errorf("the report has %v", r.Beyond)
 	}
 }

@@ -25,6 +25,9 @@ func (c *copier) verify(ctx context.Context) (Report, error) {
 			case err == nil && !c.copies(e.Stream):
 				r.leave(e.Stream)
 				continue
+			case err == nil && isBeyond(e):
+				r.leaveBeyond(e.Stream)
+				continue
 			case err == nil && e.Position > c.until:
 				r.MovedOn = true
 				return
@@ -73,10 +76,22 @@ func (c *copier) verify(ctx context.Context) (Report, error) {
 // leave counts an event that is not copied.
 func (r *Report) leave(stream string) {
 	kind, _, _ := strings.Cut(originalOf(stream), "-")
-	if _, known := r.LeftBehind[kind]; !known && len(r.LeftBehind) >= maxKinds {
+	count(r.LeftBehind, kind)
+}
+
+// leaveBeyond counts an event that no stream has.
+func (r *Report) leaveBeyond(stream string) {
+	if r.Beyond == nil {
+		r.Beyond = map[string]uint64{}
+	}
+	count(r.Beyond, stream)
+}
+
+func count(kinds map[string]uint64, kind string) {
+	if _, known := kinds[kind]; !known && len(kinds) >= maxKinds {
 		kind = "others"
 	}
-	r.LeftBehind[kind]++
+	kinds[kind]++
 }
 
 // leaf adds an event of the ledger to a digest. Its form is fixed and is made
