@@ -22,8 +22,8 @@ func asking(try func(Right) error) (r *refusals, closed chan struct{}) {
 	}, closed
 }
 
-// However many requests are refused at once, the probe asks for all of them
-// once or twice, then with pauses that double up to a minute.
+// A hundred requests are refused at once: the probe asks for all of them once
+// or twice, then with pauses that double up to a minute.
 func TestProbeAsksForAllWithGrowingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

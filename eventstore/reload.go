@@ -39,7 +39,7 @@ func (o *origin) read() (conf *esdb.Configuration, digest [sha256.Size]byte, err
 	for _, path := range o.files() {
 		content, err := os.ReadFile(path)
 		if err != nil {
-			content = []byte(err.Error()) // whoever needs the file reports it
+			content = []byte(err.Error()) // the reader of the file reports it
 		}
 		one := sha256.Sum256(content)
 		sum.Write(one[:])

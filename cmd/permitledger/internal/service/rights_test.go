@@ -207,9 +207,9 @@ func (g *guarded) under(each func(route string, a answer)) (stop func()) {
 	return func() { cancel(); all.Wait() }
 }
 
-// Whatever way a right is lost while the service works under load, commands are
-// done or answered 503, reads go on, /readyz names the cause, and everything
-// recovers without a restart.
+// A right is lost in each of five ways while the service works under load:
+// commands are done or answered 503, reads go on, /readyz names the cause, and
+// everything recovers without a restart.
 func TestServiceOutlivesLostRights(t *testing.T) {
 	g := guard(t)
 	settings, all := g.newest("$settings"), g.newest("$$$all")
