@@ -37,14 +37,23 @@ func (s *Store) Append(ctx context.Context, stream string, expected Expected, ba
 	if err := checkBatch(stream, batch); err != nil {
 		return Appended{}, err
 	}
-	done, err := s.append(ctx, stream, expected, clientEvents(batch), s.guards, s.cfg.Wait)
-	if err == nil {
-		// Another service may have claimed the store meanwhile, and written before.
-		if err = s.confirm(ctx); err != nil {
-			return Appended{}, fmt.Errorf("append: the answer came too late: %w", err)
+	n, events := need{RightWrite, stream}, clientEvents(batch)
+	guards := append([]Guard{s.refused.guard(n)}, s.guards...)
+	for second := false; ; second = true {
+		done, err := s.append(ctx, stream, expected, events, guards, s.cfg.Wait)
+		if err == nil {
+			s.refused.release(n)
+			// Another service may have claimed the store meanwhile, and written before.
+			if err := s.confirm(ctx); err != nil {
+				return Appended{}, fmt.Errorf("append: the answer came too late: %w", err)
+			}
+			return done, nil
+		}
+		again, err := s.refused.met(ctx, err, n, second)
+		if !again {
+			return Appended{}, err
 		}
 	}
-	return done, err
 }
 
 // append does it for events of the client, which are made once: what is sent
@@ -57,6 +66,7 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 	s.conn.appending.Add(1)
 	defer s.conn.appending.Add(-1)
 	var last error
+	open := false // a try had no answer
 	done, err := backoff.Retry(ctx, func() (Appended, error) {
 		var result *esdb.WriteResult
 		result, last = guardedCall(ctx, s.conn, guards, within, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (*esdb.WriteResult, error) {
@@ -74,7 +84,7 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 		case definite(last), guarded, away && within != forEver:
 			return Appended{}, backoff.Permanent(last)
 		case !away && !errors.Is(last, errSessionEnded):
-			within = forEver
+			within, open = forEver, true
 		}
 		return Appended{}, last
 	}, s.retry(outcomeResent, func() bool { return connectionLost(last) })...)
@@ -94,12 +104,18 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 		return Appended{}, ErrClosed
 	}
 	if refused, ok := errors.AsType[*guardError](last); ok {
+		if open && errors.Is(refused, ErrRefused) {
+			return Appended{}, &leftOpenError{refused}
+		}
 		return Appended{}, fmt.Errorf("append: %w: %w", ErrUnavailable, refused)
 	}
 	if damaged := s.damaged(last); damaged != nil {
 		return Appended{}, fmt.Errorf("append refused: %w", damaged)
 	}
 	if denied := accessError(last, "write to ($w) the stream "+stream); denied != nil {
+		if open {
+			return Appended{}, &leftOpenError{denied}
+		}
 		return Appended{}, fmt.Errorf("append refused: %w", denied)
 	}
 	if definite(last) {

@@ -58,8 +58,9 @@ func (u *CopyUse) Used() (asOf time.Time, used bool) {
 	return u.asOf, !u.asOf.IsZero()
 }
 
-// from notes the first use.
-func (u *CopyUse) from(c Connection) {
+// From notes that what follows comes from the copy, under a connection that is
+// away. The first use sets the instant.
+func (u *CopyUse) From(c Connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch {
@@ -85,6 +86,6 @@ func (l *Ledger) fromCopy(ctx context.Context, stream string, use *CopyUse) ([]E
 			return nil, err
 		}
 	}
-	use.from(l.store.Connection())
+	use.From(l.store.Connection())
 	return events, nil
 }

@@ -45,6 +45,26 @@ func file(t *testing.T, name string, content []byte) string {
 // secured is a node with TLS and users; ca is the file that clients trust.
 func secured(t *testing.T) (n *node.Node, ca string) {
 	t.Helper()
+	n, ca, _ = securedBy(t)
+	return n, ca
+}
+
+// userLine is a user's line in a users file, with as few rounds as the node
+// takes: a busy machine is slow.
+func userLine(t *testing.T, name string, role node.Role, password string) string {
+	t.Helper()
+	salt := []byte("of no importance")
+	hash, err := pbkdf2.Key(sha256.New, password, salt, 10_000, sha256.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("%s:pbkdf2-sha256$10000$%s$%s:%s\n", name, encode(salt), encode(hash), role)
+}
+
+// securedBy is secured, and gives the users file as well.
+func securedBy(t *testing.T) (n *node.Node, ca, users string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -59,18 +79,13 @@ func secured(t *testing.T) (n *node.Node, ca string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var users string
+	var lines string
 	for name, role := range map[string]node.Role{"ann": node.RoleAdmin, "leo": node.RoleLedger, "otto": node.RoleLedger, "rita": node.RoleReader} {
-		salt := []byte("of no importance")
-		hash, err := pbkdf2.Key(sha256.New, secret+name, salt, 10_000, sha256.Size) // as few rounds as the node takes: a busy machine is slow
-		if err != nil {
-			t.Fatal(err)
-		}
-		encode := base64.RawStdEncoding.EncodeToString
-		users += fmt.Sprintf("%s:pbkdf2-sha256$10000$%s$%s:%s\n", name, encode(salt), encode(hash), role)
+		lines += userLine(t, name, role, secret+name)
 	}
+	users = file(t, "users", []byte(lines))
 	ca = file(t, "cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	n, err = node.Open(t.Context(), node.Options{Listen: "127.0.0.1:0", CertFile: ca, UsersFile: file(t, "users", []byte(users)),
+	n, err = node.Open(t.Context(), node.Options{Listen: "127.0.0.1:0", CertFile: ca, UsersFile: users,
 		KeyFile: file(t, "key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))})
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +95,7 @@ func secured(t *testing.T) (n *node.Node, ca string) {
 			t.Error(err)
 		}
 	})
-	return n, ca
+	return n, ca, users
 }
 
 // journal keeps what is logged.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -16,18 +15,26 @@ import (
 // Connection is whether the log can be reached, as far as is known.
 type Connection struct {
 	// Up says that the leader has answered, and no call has found since that
-	// the connection is of no more use. After an outage a call has to be
-	// answered: that a session was made is not enough.
+	// the connection is of no more use or that the server refuses a right. After
+	// an outage a call has to be answered: that a session was made is not enough.
 	Up bool
 	// Since is since when it is so. It is zero before the first call.
 	Since time.Time
 	// Reason is why the log is away: the last complaint of the client or of
-	// the network, which holds addresses and no credentials.
+	// the network, which holds addresses and no credentials. It is empty where
+	// the server refuses something; Store.Refused lists that.
 	Reason string
 }
 
-// Connection tells how the connection is. It asks nobody.
-func (s *Store) Connection() Connection { return s.conn.connection() }
+// Connection tells how the connection is. It asks nobody. A server that refuses
+// a right everywhere counts as away since then.
+func (s *Store) Connection() Connection {
+	c := s.conn.connection()
+	if refused := s.refused.list(); c.Up && len(refused) > 0 && refused[0].Stream == "" {
+		return Connection{Since: refused[0].Since}
+	}
+	return c
+}
 
 func (c *connector) connection() Connection {
 	c.mu.Lock()
@@ -38,9 +45,12 @@ func (c *connector) connection() Connection {
 	return Connection{Since: c.since, Reason: c.reason}
 }
 
-// Await returns once the log can be reached, or with ErrUnavailable when ctx
-// ends before that.
+// Await returns once the log can be reached and the server refuses nothing that
+// it has refused before, or with ErrUnavailable when ctx ends before that.
 func (s *Store) Await(ctx context.Context) error {
+	if err := s.refused.wait(ctx, need{right: RightWrite}); err != nil && !errors.Is(err, ErrClosed) {
+		return unavailable(ctx, err)
+	}
 	session, err := s.conn.acquire(ctx, forEver)
 	if errors.Is(err, errNotConnected) {
 		return unavailable(ctx, err)
@@ -76,6 +86,7 @@ func (c *connector) dial(done chan struct{}, pause time.Duration) {
 			s = c.settle(conf)
 		}
 		if s == nil {
+			c.takeFiles()
 			c.rest(time.Duration(c.conf.DiscoveryInterval) * time.Millisecond)
 		}
 	}
@@ -90,6 +101,11 @@ func (c *connector) dial(done chan struct{}, pause time.Duration) {
 		_ = s.client.Close()
 		return
 	}
+	c.installLocked(s)
+}
+
+// installLocked has calls use a session from now on.
+func (c *connector) installLocked(s *session) {
 	c.made++
 	s.id = c.made
 	close(c.renewed)
@@ -104,6 +120,9 @@ func (c *connector) target() esdb.Configuration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	conf := c.conf
+	if c.newer != nil {
+		conf = *c.newer
+	}
 	if c.leader != "" {
 		conf.Address, conf.GossipSeeds, conf.DnsDiscover = c.leader, nil, false
 		c.leader = ""
@@ -231,15 +250,10 @@ func (c *connector) probe(client *esdb.Client) (err error) {
 	}()
 	ctx, cancel := context.WithTimeout(fromLeader(context.Background()), time.Duration(c.conf.GossipTimeout)*time.Second)
 	defer cancel()
-	rs, err := client.ReadAll(ctx, esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}}, 1)
-	if err == nil {
-		_, err = rs.Recv()
-		rs.Close()
+	if err := readLast(ctx, client); transient(err) {
+		return err
 	}
-	if errors.Is(err, io.EOF) || !transient(err) {
-		return nil
-	}
-	return err
+	return nil
 }
 
 func (c *connector) complain(err error) {

@@ -16,6 +16,10 @@ var (
 	// bound, or when it could not be told whether an append was written. The
 	// same command sent again finds out.
 	ErrUnavailable = errors.New("the event store is not available")
+	// ErrRefused is matched, beside ErrUnavailable, while the server refuses a
+	// right that the request needs, or the credentials. It passes when an admin
+	// gives the right, or the credentials file is put right.
+	ErrRefused = errors.New("the event store refuses this at present")
 	// ErrClosed is returned by a Store after Close.
 	ErrClosed = errors.New("the event store client is closed")
 	// ErrDenied is matched when the server lets the user of the connection

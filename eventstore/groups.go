@@ -96,9 +96,13 @@ func (s *Store) ReplayParked(ctx context.Context, name string) error {
 
 // manage makes one call about the server itself. Every one of them may be made
 // twice, so it is made again where its outcome is unknown.
-func (s *Store) manage(ctx context.Context, need string, f func(context.Context, *esdb.Client) error) error {
+func (s *Store) manage(ctx context.Context, takes string, f func(context.Context, *esdb.Client) error) error {
 	pause, began := s.pauses(), time.Now()
+	n, second := need{right: RightCredentials}, false
 	for {
+		if err := s.refused.known(n); err != nil {
+			return err
+		}
 		_, err := call(ctx, s.conn, s.cfg.Wait, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (struct{}, error) {
 			return struct{}{}, f(ctx, c)
 		})
@@ -110,7 +114,15 @@ func (s *Store) manage(ctx context.Context, need string, f func(context.Context,
 		case errors.Is(err, errNotConnected):
 			return fmt.Errorf("%w: %v", ErrUnavailable, err)
 		case !transient(err) && !errors.Is(err, context.DeadlineExceeded): // of this one try: the answer did not come
-			return s.groupError(err, need)
+			said := s.groupError(err, takes)
+			if !errors.Is(said, ErrCredentials) {
+				return said
+			}
+			again, refused := s.refused.met(ctx, said, n, second)
+			if !again {
+				return refused
+			}
+			second = true
 		}
 		wait := pause.NextBackOff()
 		if time.Since(began)+wait > s.cfg.Bound {
@@ -123,14 +135,14 @@ func (s *Store) manage(ctx context.Context, need string, f func(context.Context,
 }
 
 // groupError keeps the client's types out of what callers see.
-func (s *Store) groupError(err error, need string) error {
+func (s *Store) groupError(err error, takes string) error {
 	if damaged := s.damaged(err); damaged != nil {
 		return damaged
 	}
 	if status.Code(rootStatus(err)) == codes.NotFound {
 		return ErrNoGroup
 	}
-	if denied := accessError(err, need); denied != nil {
+	if denied := accessError(err, takes); denied != nil {
 		return denied
 	}
 	return fmt.Errorf("event store: %v", err)
@@ -149,23 +161,40 @@ type Consumer interface {
 
 // Consume takes part in a group, until ctx ends. It connects again by itself,
 // and gives c what another connection or process left unanswered. It returns
-// ErrNoGroup or an error that matches ErrDenied or ErrCredentials when the
-// server refuses, ErrDamaged when it cannot read what comes next, and ErrClosed
-// when the store is closed.
+// ErrNoGroup or an error that matches ErrDenied when the server refuses this
+// group, ErrDamaged when it cannot read what comes next, and ErrClosed when the
+// store is closed. While the server refuses a right that the ledger needs it
+// returns ErrRefused: what c would do could not be written, and every event that
+// it is given would in the end be parked.
 func (s *Store) Consume(ctx context.Context, g Group, c Consumer) error {
 	pause := s.pauses()
 	quiet := false // the present trouble has been logged
+	second := false
+	writing := need{right: RightWrite}
 	for {
-		err := s.consumeOnce(ctx, g, c, func() { pause.Reset(); quiet = false })
+		if err := s.refused.known(writing); err != nil {
+			return err
+		}
+		taking, leave := s.refused.during(ctx, writing)
+		err := s.consumeOnce(taking, g, c, func() { pause.Reset(); quiet, second = false, false })
+		left := taking.Err() != nil
+		leave()
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, ErrClosed), s.conn.isClosed():
 			return ErrClosed
+		case left:
+			continue
 		case !errors.Is(err, errDropped) && !transient(err):
-			return s.groupError(err, "read ($r) $all through the persistent subscription "+g.Name)
+			said := s.groupError(err, "read ($r) $all through the persistent subscription "+g.Name)
+			again, refused := s.refused.met(ctx, said, need{right: RightReadAll}, second)
+			if !again {
+				return refused
+			}
+			second = true
 		}
-		if !quiet && !toldByConnector(err) {
+		if !quiet && !toldByConnector(err) && accessError(err, "") == nil {
 			quiet = true
 			s.logger.Warn("persistent subscription interrupted", "group", g.Name, "reason", err)
 		}

@@ -16,7 +16,8 @@ const (
 )
 
 type metrics struct {
-	appends *prometheus.CounterVec
+	appends  *prometheus.CounterVec
+	refusals *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, connection func() Connection) (*metrics, error) {
@@ -24,14 +25,20 @@ func newMetrics(reg prometheus.Registerer, connection func() Connection) (*metri
 		Namespace: "permitledger",
 		Name:      "appends_total",
 		Help:      "Appends to the event store by outcome.",
-	}, []string{"outcome"})}
+	}, []string{"outcome"}), refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "permitledger", Subsystem: "eventstore", Name: "refused_total",
+		Help: "Requests that the event store refused for want of a right, those of the probe included, by right.",
+	}, []string{"right"})}
 	for _, o := range []string{outcomeDone, outcomeConflict, outcomeResent, outcomeFailed} {
 		m.appends.WithLabelValues(o)
+	}
+	for _, right := range Rights() {
+		m.refusals.WithLabelValues(string(right))
 	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.appends, upGauge(connection), awayGauge(connection)} {
+	for _, c := range []prometheus.Collector{m.appends, m.refusals, upGauge(connection), awayGauge(connection)} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("event store metrics: %w", err)
 		}
@@ -42,7 +49,7 @@ func newMetrics(reg prometheus.Registerer, connection func() Connection) (*metri
 func upGauge(connection func() Connection) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "permitledger", Subsystem: "eventstore", Name: "up",
-		Help: "1 while the event store can be reached, else 0.",
+		Help: "1 while the event store can be reached and refuses no right everywhere, else 0.",
 	}, func() float64 {
 		if connection().Up {
 			return 1
@@ -63,5 +70,7 @@ func awayGauge(connection func() Connection) prometheus.Collector {
 		return time.Since(c.Since).Seconds()
 	})
 }
+
+func (m *metrics) refusal(right Right) { m.refusals.WithLabelValues(string(right)).Inc() }
 
 func (m *metrics) appended(outcome string) { m.appends.WithLabelValues(outcome).Inc() }

@@ -31,7 +31,7 @@ func (s *Store) read(ctx context.Context, stream string, from uint64, bound time
 			}
 			return receive(rs, emit)
 		}
-		deliver(yield, takeUp(ctx, s, bound, open, func(r Recorded) error {
+		deliver(yield, takeUp(ctx, s, need{RightRead, stream}, bound, open, func(r Recorded) error {
 			next = r.Revision + 1
 			return hand(yield, r)
 		}))
@@ -59,7 +59,7 @@ func (s *Store) readAll(ctx context.Context, from Position, wanted func(stream s
 			}
 			return receive(rs, emit)
 		}
-		deliver(yield, takeUp(ctx, s, s.cfg.Bound, open, func(r Recorded) error {
+		deliver(yield, takeUp(ctx, s, need{right: RightReadAll}, s.cfg.Bound, open, func(r Recorded) error {
 			if r.Position <= last {
 				return nil
 			}
@@ -85,7 +85,7 @@ func (s *Store) head(ctx context.Context, wanted func(stream string) bool) (Posi
 		}
 		return receive(rs, func(r Recorded) bool { return emit(r) && !wanted(r.Stream) })
 	}
-	err := takeUp(ctx, s, s.cfg.Wait, open, func(r Recorded) error {
+	err := takeUp(ctx, s, need{right: RightReadAll}, s.cfg.Wait, open, func(r Recorded) error {
 		if wanted(r.Stream) {
 			head = r.Position
 		}

@@ -123,6 +123,7 @@ func (s *session) heard(level esdb.LogLevel, args []any) {
 // connector hands out the present session and replaces lost ones.
 type connector struct {
 	conf   esdb.Configuration
+	origin *origin       // of conf; nil: it never changes
 	grace  time.Duration // from retiring a session to ending its streams
 	pace   pace
 	logger *slog.Logger
@@ -132,16 +133,17 @@ type connector struct {
 	appending atomic.Int64 // appends that have begun and not ended
 
 	mu      sync.Mutex
-	current *session      // nil: none yet, or the last one was retired
-	dialing chan struct{} // non-nil while a new one is being made; then closed
-	away    bool          // a session was lost, and no call was answered since
-	refused bool          // an append has met this outage
-	early   int           // sessions in a row that were given up soon after they were made
-	since   time.Time     // when the store went or came, or was first looked for
-	reason  string        // why there is none: the last complaint
-	leader  string        // who leads, as a node has said that does not; to be tried once
-	made    SessionID     // of the newest session
-	renewed chan struct{} // closed and replaced when a session is made
+	newer   *esdb.Configuration // what the files hold now, in the place of conf; nil: the same
+	current *session            // nil: none yet, or the last one was retired
+	dialing chan struct{}       // non-nil while a new one is being made; then closed
+	away    bool                // a session was lost, and no call was answered since
+	refused bool                // an append has met this outage
+	early   int                 // sessions in a row that were given up soon after they were made
+	since   time.Time           // when the store went or came, or was first looked for
+	reason  string              // why there is none: the last complaint
+	leader  string              // who leads, as a node has said that does not; to be tried once
+	made    SessionID           // of the newest session
+	renewed chan struct{}       // closed and replaced when a session is made
 }
 
 func newConnector(conf *esdb.Configuration, grace time.Duration, logger *slog.Logger) *connector {

@@ -154,14 +154,11 @@ func (s *Store) letReadAll(ctx context.Context, u Setup) (string, error) {
 	return fmt.Sprintf("let %s read $all", u.User), nil
 }
 
-// checkStream is where the service tries whether it may write.
-const checkStream = servicePrefix + "check"
-
 // boundCheck has the server keep only the newest event of the stream of checks.
 // That stream has no access list of its own: it shows what the default one lets
 // the ledger's user do with the streams of the ledger.
 func (s *Store) boundCheck(ctx context.Context, _ Setup) (string, error) {
-	const stream, bound = "$$" + checkStream, "$maxCount"
+	const stream, bound = "$$" + CheckStream, "$maxCount"
 	metadata, expected, err := s.lastObject(ctx, stream)
 	if err != nil {
 		return "", err
@@ -174,7 +171,7 @@ func (s *Store) boundCheck(ctx context.Context, _ Setup) (string, error) {
 	if err := s.putObject(ctx, stream, "$metadata", expected, metadata, bound, 1); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("had one event kept of %s, where the right to write is tried", checkStream), nil
+	return fmt.Sprintf("had one event kept of %s, where the right to write is tried", CheckStream), nil
 }
 
 // listIn is the access list under a key of an object, empty where there is none.

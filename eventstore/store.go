@@ -18,6 +18,10 @@ type Config struct {
 	// "esdb+discover://user:password@cluster.example:2113". What stands in it is
 	// never logged, and WithCredentials takes user and password from a file.
 	ConnectionString string
+	// CredentialsFile is a file with one line user:password for a connection
+	// string that has none. It is read again once the server refuses what it
+	// held, and by Store.Reload; so are the certificates. See WithCredentials.
+	CredentialsFile string
 	// Socket is the path of a unix socket on which the embedded node listens.
 	// It wins over the host of the connection string, which may then be empty.
 	Socket string
@@ -51,8 +55,9 @@ type Store struct {
 	logger  *slog.Logger
 	metrics *metrics
 	damage  atomic.Pointer[damage] // the first that was met
-	guards  []Guard                // of appends to the ledger's streams
 	claim   atomic.Pointer[Claim]  // nil: this process has claimed nothing
+	refused *refusals
+	guards  []Guard // of appends to the ledger's streams
 }
 
 // Connect prepares a store. It does not wait for the server: the first call
@@ -75,24 +80,20 @@ func Connect(cfg Config) (*Store, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	conf, err := clientConfig(cfg)
+	from, conf, err := newOrigin(cfg, logger)
 	if err != nil {
 		return nil, err
 	}
 	if conf.Username != "" && conf.DisableTLS {
 		logger.Warn("the connection string has a user and tls=false: without TLS the user and the password are not sent")
 	}
-	conn := newConnector(conf, cfg.TryTimeout, logger)
-	m, err := newMetrics(cfg.Registerer, conn.connection)
-	if err != nil {
+	s := &Store{cfg: cfg, conn: newConnector(conf, cfg.TryTimeout, logger), logger: logger}
+	s.conn.origin = from
+	if s.metrics, err = newMetrics(cfg.Registerer, s.Connection); err != nil {
 		return nil, err
 	}
-	return &Store{
-		cfg:     cfg,
-		conn:    conn,
-		logger:  logger,
-		metrics: m,
-	}, nil
+	s.refused = newRefusals(s)
+	return s, nil
 }
 
 // clientConfig always starts from the client's parser: a zero configuration

@@ -107,17 +107,21 @@ func stream[T any](ctx context.Context, c *connector, within time.Duration, w wa
 // takeUp runs a stream to its end, opening it again wherever the connection
 // breaks; open must go on after what take has seen. With a bound it gives up
 // with ErrUnavailable when that long nothing came, or the store has been away
-// for longer; without one (forEver) it never does. A right that is missing ends
-// either: an operator has to hear of it.
-func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open source[T], take func(T) error) error {
+// for longer; without one (forEver) it never does. A right that is refused ends
+// it with ErrRefused where there is a bound; without one it waits for the right.
+func takeUp[T any](ctx context.Context, s *Store, n need, bound time.Duration, open source[T], take func(T) error) error {
 	bounded, w := bound != forEver, s.subscribed()
 	if bounded {
 		w = s.readingWay()
 	}
 	pause := s.pauses()
 	progress := time.Now()
-	quiet := false // the present trouble has been logged
+	quiet := false  // the present trouble has been logged
+	second := false // the server has refused this once
 	for {
+		if err := s.refused.admit(ctx, n, bounded); err != nil {
+			return err
+		}
 		moved := false
 		err := stream(ctx, s.conn, bound, w, open, func(v T) error {
 			moved = moved || !isConfirmation(v)
@@ -137,7 +141,11 @@ func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open sour
 		case s.conn.isClosed():
 			return ErrClosed
 		case !transient(err) && (bounded || accessError(err, "") != nil):
-			return readError(err)
+			again, refused := s.refused.met(ctx, readError(err, n), n, second && bounded)
+			if !again && (bounded || !errors.Is(refused, ErrRefused)) {
+				return refused
+			}
+			second = true
 		}
 		if moved {
 			pause.Reset()
@@ -147,9 +155,9 @@ func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open sour
 		if bounded && (errors.Is(err, errNotConnected) || time.Since(progress)+wait > bound) {
 			return fmt.Errorf("%w: %v", ErrUnavailable, err)
 		}
-		if !bounded && !quiet && !toldByConnector(err) {
+		if !bounded && !quiet && !toldByConnector(err) && accessError(err, "") == nil {
 			quiet = true
-			s.logger.Warn("subscription interrupted", "reason", readError(err))
+			s.logger.Warn("subscription interrupted", "reason", readError(err, n))
 		}
 		if !sleep(ctx, wait) {
 			return context.Cause(ctx)
@@ -214,8 +222,8 @@ func unavailable(ctx context.Context, err error) error {
 }
 
 // readError keeps the client's types out of what callers see.
-func readError(err error) error {
-	if denied := accessError(err, "read ($r) the ledger's streams and $all"); denied != nil {
+func readError(err error, n need) error {
+	if denied := accessError(err, n.words()); denied != nil {
 		return fmt.Errorf("reading the event store: %w", denied)
 	}
 	return fmt.Errorf("reading the event store: %v", err)

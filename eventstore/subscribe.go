@@ -56,9 +56,9 @@ func isConfirmation(v any) bool {
 // Subscribe follows the ledger's events from strictly after a position, for
 // ever. It reconnects by itself and goes on after the last event that was
 // handed over, so that none is missing and none comes twice. It returns only
-// when ctx ends, when the store is closed, with an error of the handler, with
-// ErrDamaged when the server cannot read what comes next, or with an error that
-// matches ErrDenied or ErrCredentials when it does not let this user.
+// when ctx ends, when the store is closed, with an error of the handler, or with
+// ErrDamaged when the server cannot read what comes next. While the server
+// refuses the right to read $all, or the credentials, it waits.
 func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error {
 	return s.follow(ctx, after, LedgerPrefixes(), h)
 }
@@ -82,7 +82,7 @@ func (s *Store) follow(ctx context.Context, after Position, prefixes []string, h
 		}
 		return deliverAll(sub, emit)
 	}
-	return takeUp(ctx, s, forEver, open, func(m message) error {
+	return takeUp(ctx, s, need{right: RightReadAll}, forEver, open, func(m message) error {
 		switch m.kind {
 		case kindEvent:
 			if m.event.Position <= last {

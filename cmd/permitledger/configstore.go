@@ -53,7 +53,12 @@ func (c configCheckCommand) checkStore(p *program) (f finding, book *policy.Book
 	}
 	defer l.close()
 	var head eventstore.Position
-	if err = l.ledger.Store().Await(ctx); err == nil {
+	if err = l.ledger.Store().Await(ctx); err == nil && c.EventStore != "" {
+		if err = f.tryRights(ctx, l.ledger.Store()); len(f.Faults) > 0 {
+			return f, nil
+		}
+	}
+	if err == nil {
 		head, err = l.ledger.Store().Head(ctx)
 	}
 	if err == nil {
@@ -89,6 +94,16 @@ func (c configCheckCommand) checkStore(p *program) (f finding, book *policy.Book
 		return f, nil
 	}
 	return f, rules.Book()
+}
+
+// tryRights has the server asked for every right that serve needs, and keeps
+// each that it refuses as a fault.
+func (f *finding) tryRights(ctx context.Context, store *eventstore.Store) error {
+	refused, err := store.TryRights(ctx)
+	for _, one := range refused {
+		f.fault(one)
+	}
+	return err
 }
 
 // reach opens the ledger as other sub-commands do or, where there are no keys

@@ -77,7 +77,7 @@ func (c demoCommand) Run(p *program) (err error) {
 	s.StartTimers()
 	c.announce(p, s, told.Examples)
 	fmt.Fprintf(p.stderr, "permitledger serves http://%s/api/v1\n", s.Addr())
-	return untilStopped(p.ctx, s)
+	return untilStopped(p.ctx, s, nil)
 }
 
 // town is the council's folder: the one that was named, or the sample with as

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,5 +148,47 @@ func TestNodeReadsUsersFileAgainAtHangup(t *testing.T) {
 	}
 	if err := h.cmd.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// hangUp sends SIGHUP to a service.
+func (r *running) hangUp() {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestServeGoesOnAfterHangup(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := begin(t, onStore(t, filepath.Join(place(t), "one"), l.Addr().String(), "--eventstore-wait", "1h")...)
+	for range 3 { // it waits for its event store, and knocks again and again
+		if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		knock, err := l.Accept()
+		if err != nil {
+			t.Fatalf("SIGHUP ended the start: %v\n%s", err, r.said())
+		}
+		r.hangUp()
+		_ = knock.Close()
+	}
+	if code := r.terminate(); code != 0 {
+		t.Errorf("while it starts, exit code %d", code)
+	}
+
+	r = launch(t, serveArgs(t, filepath.Join(place(t), "two"))...)
+	for range 5 {
+		r.hangUp()
+		if status, answer, err := send(t.Context(), r.address, "/accounts", "open", `{"name":"Alex Example"}`); err != nil || status != http.StatusCreated {
+			t.Fatalf("after SIGHUP: %d %s, %v", status, answer, err)
+		}
+	}
+	if code := r.terminate(); code != 0 {
+		t.Errorf("while it serves, exit code %d", code)
 	}
 }

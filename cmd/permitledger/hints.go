@@ -25,6 +25,8 @@ func hint(err error) string {
 		return "" // they say what to do
 	case errors.Is(err, eventstore.ErrClaimGone):
 		return "See whether the event store was restored from a backup. Then start again: the next start claims it."
+	case errors.Is(err, eventstore.ErrRefused):
+		return "" // it names the right, and who gives it
 	case errors.Is(err, eventstore.ErrUnavailable):
 		return unreachable(err)
 	case errors.Is(err, eventstore.ErrDamaged):

@@ -124,6 +124,8 @@ func serveOn(t *testing.T, dir, connection string) {
 	}
 	serve := append([]string{"serve", "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--log-level", "error"}, as("ledger")...)
 	contains(t, refused(t, serve...), "does not let this user do that", "($r)", "permitledger setup")
+	check := append([]string{"config", "check", "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0"}, as("ledger")...)
+	contains(t, refused(t, check...), "FAULT  event store", "read ($r) $all", "permitledger setup")
 	setup := append([]string{"setup", "--user", "ledger"}, as("admin")...)
 	contains(t, refused(t, append([]string{"setup", "--user", "ledger"}, as("ledger")...)...), "does not let this user do that", "an admin's right", "Run it again with an admin's credentials")
 
@@ -139,6 +141,7 @@ func serveOn(t *testing.T, dir, connection string) {
 	if did, said, code := typed(t, setup...); code != 0 || did != access || !strings.Contains(said, "Nothing had to be done") {
 		t.Errorf("a second setup: %d, %s, it did %s", code, said, did)
 	}
+	contains(t, permitledger(t, check...), "ok  event store")
 	contains(t, permitledger(t, append(setup, "--json", "--log-level", "error")...), `"done": []`, `"user": "cannot be asked"`, `"readAll": []`)
 	r = launch(t, serve...)
 	ready(t, r, "ok")

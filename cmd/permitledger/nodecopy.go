@@ -66,7 +66,7 @@ func (c nodeCopyCommand) Run(p *program) error {
 	bar := &copyBar{w: p.stderr}
 	report, err := transfer.Copy(p.ctx, from, to, transfer.Options{Progress: bar.at, Leave: ofACheck})
 	bar.end()
-	if errors.Is(err, eventstore.ErrUnavailable) {
+	if errors.Is(err, eventstore.ErrUnavailable) && !errors.Is(err, eventstore.ErrRefused) {
 		err = fmt.Errorf("%w\nSee that both event stores run and are named rightly, then %s", err, goesOn)
 	}
 	if err != nil {

@@ -40,6 +40,14 @@ type serveFlags struct {
 
 // Run serves until the program is told to stop.
 func (c serveCommand) Run(p *program) error {
+	hangups := make(chan struct{}, 1)
+	deaf := onHangup(func() { // before anything else: SIGHUP must not end a start either
+		select {
+		case hangups <- struct{}{}:
+		default: // one is to be answered already
+		}
+	})
+	defer deaf()
 	cfg, err := c.config(p)
 	if err != nil {
 		return err
@@ -49,18 +57,23 @@ func (c serveCommand) Run(p *program) error {
 		return err
 	}
 	fmt.Fprintf(p.stderr, "permitledger serves http://%s/api/v1\n", s.Addr())
-	return untilStopped(p.ctx, s)
+	return untilStopped(p.ctx, s, hangups)
 }
 
-// untilStopped waits for a signal, or for the service to fail by itself.
-func untilStopped(ctx context.Context, s *service.Service) error {
+// untilStopped waits for the end of ctx, or for the service to fail by itself.
+// At each hangup the service reloads.
+func untilStopped(ctx context.Context, s *service.Service, hangups <-chan struct{}) error {
 	failed := make(chan error, 1)
 	go func() { failed <- s.Wait() }()
-	select {
-	case <-ctx.Done():
-		return s.Close()
-	case <-failed:
-		return s.Close() // with the reason
+	for {
+		select {
+		case <-ctx.Done():
+			return s.Close()
+		case <-failed:
+			return s.Close() // with the reason
+		case <-hangups:
+			s.Reload(ctx)
+		}
 	}
 }
 
@@ -84,12 +97,12 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 	if err := folder.Prepare(c.Data); err != nil {
 		return service.Config{}, err
 	}
-	connection, err := eventstore.WithCredentials(c.EventStore, c.Credentials)
-	if err != nil {
+	if _, err := eventstore.WithCredentials(c.EventStore, c.Credentials); err != nil {
 		return service.Config{}, err
 	}
-	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, StoreWait: c.StoreWait, Version: release, Node: c.node(p),
+	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: c.EventStore, Credentials: c.Credentials, StoreWait: c.StoreWait, Version: release, Node: c.node(p),
 		Council: councilFolder(c.Council), AcceptLostKeys: c.AcceptLostKeys, DemoClock: c.DemoClock, Logger: p.logger}
+	var err error
 	if cfg.ClaimScale, err = claimScale(); err != nil {
 		return service.Config{}, err
 	}

@@ -144,7 +144,12 @@ func (s *server) abreast(req *request, model string) error {
 	if _, used := req.copied.Used(); used {
 		return nil
 	}
-	head, err := s.Desk.Ledger.Store().Head(req.Context())
+	store := s.Desk.Ledger.Store()
+	head, err := store.Head(req.Context())
+	if errors.Is(err, eventstore.ErrRefused) && req.copied != nil {
+		req.copied.From(store.Connection()) // a refused read counts as a store that is away
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,10 @@ var (
 	errStopped   = &fault{kind: unavailable, detail: "What answers this is stopped and has to be repaired: see /readyz.", retryAfter: time.Minute}
 )
 
+// atPresentRefused is for a caller whose request the event store refuses to the
+// ledger itself.
+const atPresentRefused = "The ledger may not do this at present, which its operator can see and put right: send the same request again later, with the same key."
+
 const unexplained = "Try again. If it happens again, tell the council's operator when it happened."
 
 // problem is an error as it is answered (RFC 9457).
@@ -117,6 +121,9 @@ var sentinels = []struct {
 	{err: projections.ErrStopped, kind: unavailable, detail: errStopped.detail, retry: time.Minute},
 	{err: projections.ErrClosed, kind: unavailable, detail: "The service is being stopped: try again.", retry: time.Second},
 	{err: eventstore.ErrClosed, kind: unavailable, detail: "The service is being stopped: try again.", retry: time.Second},
+	{err: eventstore.ErrRefused, kind: unavailable, detail: atPresentRefused, retry: 10 * time.Second},
+	{err: eventstore.ErrDenied, kind: unavailable, detail: atPresentRefused, retry: 10 * time.Second},
+	{err: eventstore.ErrCredentials, kind: unavailable, detail: atPresentRefused, retry: 10 * time.Second},
 	{err: eventstore.ErrUnavailable, kind: unavailable, detail: "The ledger cannot be reached: send the same request again, with the same key.", retry: 2 * time.Second},
 	{err: context.DeadlineExceeded, kind: unavailable, detail: "This took too long: send the same request again, with the same key.", retry: time.Second},
 	{err: context.Canceled, kind: unavailable, detail: "The request was broken off: send it again, with the same key.", retry: time.Second},

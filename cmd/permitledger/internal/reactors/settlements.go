@@ -211,7 +211,11 @@ func (s *Settlements) Consume(ctx context.Context, e eventstore.Recorded) error 
 	outcome := "done"
 	if err != nil {
 		outcome = "failed"
-		s.logger.Warn("a reactor could not act on an event and will try again", "reactor", s.group.Name, "event", e.ID, "type", e.Type, "error", err)
+		level := slog.LevelWarn
+		if errors.Is(err, eventstore.ErrUnavailable) || errors.Is(ctx.Err(), context.Canceled) {
+			level = slog.LevelDebug // logged where it is known first, or it has left the group
+		}
+		s.logger.Log(ctx, level, "a reactor could not act on an event and will try again", "reactor", s.group.Name, "event", e.ID, "type", e.Type, "error", err)
 	}
 	s.acted.WithLabelValues(s.group.Name, outcome).Inc()
 	return err

@@ -49,6 +49,9 @@ type Config struct {
 	// EventStore is the connection string of an EventStoreDB server or
 	// cluster. Empty starts the embedded node on a unix socket under Data.
 	EventStore string
+	// Credentials is a file with one line user:password for EventStore. It is
+	// read again by Reload, and once the server refuses what it held.
+	Credentials string
 	// StoreWait is how long a start waits for that server. Zero is 30 s.
 	StoreWait time.Duration
 	// AcceptLostKeys is how many lost keys and documents a start may note and go
@@ -171,6 +174,17 @@ func (s *Service) Wait() error {
 	return ignoreCancelled(context.Cause(s.runCtx))
 }
 
+// Reload reads again what may change while the service runs: the users of the
+// embedded node, or the credentials and certificates of a server of its own.
+func (s *Service) Reload(ctx context.Context) {
+	if s.node != nil {
+		if err := s.node.ReloadUsers(); err != nil {
+			s.cfg.Logger.Error("the users file cannot be read", "error", err)
+		}
+	}
+	s.Ledger.Store().Reload(ctx)
+}
+
 // Close stops taking requests, lets those under way finish, and closes the
 // parts in the opposite order of their opening.
 func (s *Service) Close() error {
@@ -209,7 +223,7 @@ func (s *Service) openKeep(context.Context) (err error) {
 // sees that it and the vault belong together. It writes nothing: a start that
 // is refused leaves no trace in a store of its own.
 func (s *Service) openLog(ctx context.Context) error {
-	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, Logger: s.cfg.Logger, Registerer: s.Registry}
+	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, CredentialsFile: s.cfg.Credentials, Logger: s.cfg.Logger, Registerer: s.Registry}
 	if s.cfg.EventStore == "" {
 		if err := CheckLogKept(s.cfg.Data); err != nil {
 			return err

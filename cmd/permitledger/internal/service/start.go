@@ -51,8 +51,14 @@ func (s *Service) awaitStore(ctx context.Context, store *eventstore.Store) error
 // because tells readers of /readyz what does not work beside the read models.
 func (s *Service) because() []string {
 	reasons := append(s.reactor.Because(), s.losses.reasons(s.papers)...)
-	c := s.Ledger.Store().Connection()
-	if c.Up {
+	store := s.Ledger.Store()
+	everywhere := false
+	for _, refused := range store.Refused() {
+		reasons = append(reasons, refused.String())
+		everywhere = everywhere || refused.Stream == ""
+	}
+	c := store.Connection()
+	if c.Up || everywhere && c.Reason == "" {
 		if s.claim != nil {
 			if err := s.claim.Because(); err != nil {
 				reasons = append(reasons, err.Error())
