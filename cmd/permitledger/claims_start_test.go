@@ -61,6 +61,9 @@ func TestServeBeforeSetupWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	if err := store.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	for _, stream := range []string{ledger.VaultStream, eventstore.ServiceStream} {
 		for r, err := range store.Read(t.Context(), stream, 0) {
 			t.Errorf("%s has %s (%v)", stream, r.Type, err)
