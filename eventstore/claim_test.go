@@ -291,6 +291,32 @@ func TestAppendAnsweredTooLateIsUnknown(t *testing.T) {
 	}
 }
 
+// The network holds an answer back and delivers it once another service has
+// claimed the store and has written.
+func TestHeldBackAnswerIsUnknown(t *testing.T) {
+	n := start(t)
+	proxy := faultproxy.New(t, n.Addr())
+	a := newService(t, proxy.Addr(), "a").claims()
+	b := newService(t, n.Addr(), "a")
+	if err := b.store.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	armed := proxy.Arm(faultproxy.Fault{Kind: faultproxy.Append, At: faultproxy.BeforeAnswer, Harm: faultproxy.Delay, For: 3 * time.Second})
+	ended := make(chan error, 1)
+	go func() {
+		_, err := a.store.Append(t.Context(), "permit-1", eventstore.NoStream(), proposed(1))
+		ended <- err
+	}()
+	<-armed.Struck()
+	a.clock.pass(11 * time.Second)
+	b.claims()
+	appendOne(t, b.store, "permit-2", eventstore.NoStream())
+	if err := <-ended; !errors.Is(err, eventstore.ErrUnavailable) || !strings.Contains(err.Error(), "too late") {
+		t.Errorf("the append: %v", err)
+	}
+	<-a.claim.Lost()
+}
+
 // An answer that comes late while nobody else has claimed is a good one.
 func TestAppendAnsweredLateIsConfirmed(t *testing.T) {
 	n := start(t)
