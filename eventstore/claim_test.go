@@ -57,8 +57,7 @@ func newService(t *testing.T, address, home string, change ...func(*eventstore.C
 	return s
 }
 
-// claims claims the store, and gives the claim up without a word when the test
-// ends.
+// claims claims the store, and abandons the claim when the test ends.
 func (s *service) claims() *service {
 	s.t.Helper()
 	if err := s.tries(); err != nil {
@@ -455,7 +454,7 @@ func TestLostClaimStreamIsNamed(t *testing.T) {
 	}
 }
 
-// A stream whose events show no claim is held by somebody unknown.
+// A stream whose events show no claim is held by an unknown process.
 func TestStreamWithoutClaimIsHeld(t *testing.T) {
 	for name, prepare := range map[string]func(*testing.T, *esdb.Client){
 		"other events": func(t *testing.T, c *esdb.Client) { write(t, c, eventstore.ServiceStream) },
@@ -504,7 +503,7 @@ func TestOfThreeNewcomersOneClaims(t *testing.T) {
 	}
 }
 
-// Somebody else who claims the store voids a request, and it begins again.
+// Another process that claims the store voids a request. The newcomer asks again.
 func TestForeignClaimVoidsRequest(t *testing.T) {
 	n := start(t)
 	newService(t, n.Addr(), "a").claims().claim.Abandon()
@@ -515,7 +514,7 @@ func TestForeignClaimVoidsRequest(t *testing.T) {
 	go func() { ended <- b.tries() }()
 	<-asked
 	newService(t, n.Addr(), "a").claims() // the same folder is started again
-	b.clock.pass(25 * time.Second)        // of these b hears before it claims
+	b.clock.pass(25 * time.Second)        // b reads these events before it claims
 	refusedBy(t, <-ended, true)
 	if got := claimEvents(t, b.store); got != "Claimed Requested Claimed Requested Refused" {
 		t.Errorf("the stream has %s", got)
