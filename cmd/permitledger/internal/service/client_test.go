@@ -41,6 +41,18 @@ var grants = []api.Grant{
 // start runs a whole service on a folder of its own.
 func start(t testing.TB, change ...func(*service.Config)) *service.Service {
 	t.Helper()
+	s := begun(t, change...)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("closing the service: %v", err)
+		}
+	})
+	return s
+}
+
+// begun is start for a test that closes the service.
+func begun(t testing.TB, change ...func(*service.Config)) *service.Service {
+	t.Helper()
 	tokens, err := api.NewTokens(grants...)
 	if err != nil {
 		t.Fatal(err)
@@ -59,11 +71,6 @@ func start(t testing.TB, change ...func(*service.Config)) *service.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("closing the service: %v", err)
-		}
-	})
 	return s
 }
 
