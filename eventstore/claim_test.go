@@ -57,8 +57,7 @@ func newService(t *testing.T, address, home string, change ...func(*eventstore.C
 	return s
 }
 
-// claims claims the store, and gives the claim up without a word when the test
-// ends.
+// claims claims the store, and abandons the claim when the test ends.
 func (s *service) claims() *service {
 	s.t.Helper()
 	if err := s.tries(); err != nil {
@@ -291,6 +290,32 @@ func TestAppendAnsweredTooLateIsUnknown(t *testing.T) {
 	}
 }
 
+// The network holds an answer back and delivers it once another service has
+// claimed the store and has written.
+func TestHeldBackAnswerIsUnknown(t *testing.T) {
+	n := start(t)
+	proxy := faultproxy.New(t, n.Addr())
+	a := newService(t, proxy.Addr(), "a").claims()
+	b := newService(t, n.Addr(), "a")
+	if err := b.store.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	armed := proxy.Arm(faultproxy.Fault{Kind: faultproxy.Append, At: faultproxy.BeforeAnswer, Harm: faultproxy.Delay, For: 3 * time.Second})
+	ended := make(chan error, 1)
+	go func() {
+		_, err := a.store.Append(t.Context(), "permit-1", eventstore.NoStream(), proposed(1))
+		ended <- err
+	}()
+	<-armed.Struck()
+	a.clock.pass(11 * time.Second)
+	b.claims()
+	appendOne(t, b.store, "permit-2", eventstore.NoStream())
+	if err := <-ended; !errors.Is(err, eventstore.ErrUnavailable) || !strings.Contains(err.Error(), "too late") {
+		t.Errorf("the append: %v", err)
+	}
+	<-a.claim.Lost()
+}
+
 // An answer that comes late while nobody else has claimed is a good one.
 func TestAppendAnsweredLateIsConfirmed(t *testing.T) {
 	n := start(t)
@@ -429,7 +454,7 @@ func TestLostClaimStreamIsNamed(t *testing.T) {
 	}
 }
 
-// A stream whose events show no claim is held by somebody unknown.
+// A stream whose events show no claim is held by an unknown process.
 func TestStreamWithoutClaimIsHeld(t *testing.T) {
 	for name, prepare := range map[string]func(*testing.T, *esdb.Client){
 		"other events": func(t *testing.T, c *esdb.Client) { write(t, c, eventstore.ServiceStream) },
@@ -478,7 +503,7 @@ func TestOfThreeNewcomersOneClaims(t *testing.T) {
 	}
 }
 
-// Somebody else who claims the store voids a request, and it begins again.
+// Another process that claims the store voids a request. The newcomer asks again.
 func TestForeignClaimVoidsRequest(t *testing.T) {
 	n := start(t)
 	newService(t, n.Addr(), "a").claims().claim.Abandon()
@@ -489,7 +514,7 @@ func TestForeignClaimVoidsRequest(t *testing.T) {
 	go func() { ended <- b.tries() }()
 	<-asked
 	newService(t, n.Addr(), "a").claims() // the same folder is started again
-	b.clock.pass(25 * time.Second)        // of these b hears before it claims
+	b.clock.pass(25 * time.Second)        // b reads these events before it claims
 	refusedBy(t, <-ended, true)
 	if got := claimEvents(t, b.store); got != "Claimed Requested Claimed Requested Refused" {
 		t.Errorf("the stream has %s", got)

@@ -15,7 +15,7 @@ import (
 type Claim struct {
 	stream *serviceStream // its state is guarded by mu, its input and output belong to keep
 	lost   chan struct{}  // closed when the claim is lost
-	wanted chan struct{}  // has an element when somebody waits for a read
+	wanted chan struct{}  // has an element when a caller waits for a read
 	stop   context.CancelFunc
 	ended  chan struct{} // closed when keep has ended
 
@@ -140,8 +140,8 @@ func (c *Claim) Confirm(ctx context.Context) error {
 	}
 }
 
-// guard lets an append be sent on a session. Where that has ended meanwhile the
-// append is tried again on the next one.
+// guard lets an append be sent on a session. If that session has ended meanwhile,
+// the append is tried again on the next one.
 func (c *Claim) guard(ctx context.Context, on SessionID) error { return c.confirmOn(ctx, on) }
 
 // confirmOn waits until the claim is confirmed on a session, or that is not the
@@ -242,7 +242,7 @@ func (c *Claim) refuseAll() {
 	close(c.next.done)
 }
 
-// refresh reads the stream, and refuses whoever has asked.
+// refresh reads the stream, and refuses the processes that have asked.
 func (c *Claim) refresh(ctx context.Context) error {
 	for {
 		r, err := c.stream.read(ctx, c.stream.store.cfg.Wait)

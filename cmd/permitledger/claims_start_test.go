@@ -61,6 +61,9 @@ func TestServeBeforeSetupWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	if err := store.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	for _, stream := range []string{ledger.VaultStream, eventstore.ServiceStream} {
 		for r, err := range store.Read(t.Context(), stream, 0) {
 			t.Errorf("%s has %s (%v)", stream, r.Type, err)
@@ -82,8 +85,8 @@ func withoutClock(args []string) (rest []string) {
 	return rest
 }
 
-// config check and node copy know of a service that holds the store, and wait
-// for nothing more than they must.
+// config check names the service that holds the store, and node copy is refused
+// by it.
 func TestHeldStoreIsNamed(t *testing.T) {
 	t.Setenv(claimScaleVariable, "0.2")
 	dir := place(t)
@@ -108,7 +111,7 @@ func TestHeldStoreIsNamed(t *testing.T) {
 	contains(t, check(one), "no service has claimed it")
 }
 
-// Whoever deletes the stream for good is told at the next start.
+// A start on a server whose claim stream was tombstoned names that stream.
 func TestTombstonedClaimIsNamed(t *testing.T) {
 	dir := place(t)
 	address, _ := nodeProcess(t, filepath.Join(dir, "log"))

@@ -180,7 +180,7 @@ func (f *failOver) awaitUnconfirmed() {
 	f.t.Helper()
 	for until := time.Now().Add(howLong); time.Now().Before(until); f.pause() {
 		if res, err := http.Get("http://" + f.holder.address + "/metrics"); err == nil {
-			text, _ := io.ReadAll(res.Body) // what is missing is waited for
+			text, _ := io.ReadAll(res.Body) // an answer that breaks off is asked for again
 			_ = res.Body.Close()
 			if strings.Contains(string(text), "\npermitledger_claim_held 0\n") {
 				return

@@ -84,8 +84,11 @@ func (c nodeCopyCommand) Run(p *program) error {
 	return err
 }
 
-// ofACheck reports whether a stream was left by node check.
-func ofACheck(stream string) bool { return strings.HasPrefix(stream, storetest.StreamPrefix) }
+// ofACheck reports whether a stream was left by node check, or by the claims of
+// services on one event store.
+func ofACheck(stream string) bool {
+	return strings.HasPrefix(stream, storetest.StreamPrefix) || stream == eventstore.ServiceStream
+}
 
 // goesOn is what to do about a copy that was interrupted.
 const goesOn = "run the same command again: it goes on where it stopped"

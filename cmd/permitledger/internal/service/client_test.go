@@ -41,6 +41,18 @@ var grants = []api.Grant{
 // testConfig is what the tests' services have in common.
 func testConfig(t testing.TB) service.Config {
 	t.Helper()
+	s := begun(t, change...)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("closing the service: %v", err)
+		}
+	})
+	return s
+}
+
+// begun is start for a test that closes the service.
+func begun(t testing.TB, change ...func(*service.Config)) *service.Service {
+	t.Helper()
 	tokens, err := api.NewTokens(grants...)
 	if err != nil {
 		t.Fatal(err)
@@ -66,11 +78,6 @@ func start(t testing.TB, change ...func(*service.Config)) *service.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("closing the service: %v", err)
-		}
-	})
 	return s
 }
 
