@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -26,6 +27,23 @@ func (s *Store) Session() (SessionID, <-chan struct{}) {
 	defer s.conn.mu.Unlock()
 	return s.conn.made, s.conn.renewed
 }
+
+// Renew has the store make a new session, for instance to ask the server that
+// leads now. Calls under way may finish on the old session, and streams are
+// taken up again on the new one. It logs nothing; it does nothing while the
+// store is away or closed.
+func (s *Store) Renew() {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.current; old != nil && !c.isClosed() {
+		c.retireLocked(old, errRenewed)
+		c.closeIfIdleLocked(old)
+	}
+}
+
+// errRenewed is why a session was retired that Renew has replaced.
+var errRenewed = errors.New("a new connection is being made")
 
 // guardError is the error of a guard; the request was not sent.
 type guardError struct{ err error }

@@ -245,7 +245,11 @@ func (c *connector) retireLocked(s *session, why error) {
 	}
 	if c.current == s {
 		c.current, c.since, c.reason = nil, time.Now(), why.Error()
-		c.logger.Warn("event store connection lost", "reason", why)
+		if errors.Is(why, errRenewed) {
+			c.connected = false // the new session is as little worth a line as the first one
+		} else {
+			c.logger.Warn("event store connection lost", "reason", why)
+		}
 		c.dialLocked() // whether or not anybody waits for it
 	}
 	time.AfterFunc(c.grace, func() { close(s.ended) })
