@@ -57,18 +57,20 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 		}
 		away := errors.Is(last, errNotConnected)
 		_, guarded := errors.AsType[*guardError](last)
+		replaced := errors.Is(last, errSessionEnded) || errors.Is(last, ErrReplaced)
 		switch {
 		case last == nil:
 			return Appended{Revision: result.NextExpectedVersion, Position: Position(result.CommitPosition)}, nil
-		case definite(last), guarded, away && within != forEver:
+		case definite(last), guarded && !replaced, away && within != forEver:
 			return Appended{}, backoff.Permanent(last)
-		case !away && !errors.Is(last, errSessionEnded):
+		case !away && !replaced:
 			within = forEver
 		}
 		return Appended{}, last
 	}, s.retry(outcomeResent)...)
 	switch {
 	case err == nil:
+		s.acknowledge(stream, done, events[len(events)-1])
 		s.metrics.appended(outcomeDone)
 		return done, nil
 	case isConflict(last):

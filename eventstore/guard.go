@@ -13,8 +13,13 @@ type SessionID uint64
 // Guard decides whether an append to a stream of the ledger may be sent on a
 // session. The store asks it before each try, once that try has its session. A
 // guard may wait, within ctx, and may read from the store. Its error refuses
-// the append: this try sends nothing.
+// the append: this try sends nothing. ErrReplaced has the store try again on the
+// session that is there then.
 type Guard func(ctx context.Context, on SessionID) error
+
+// ErrReplaced is returned for work that belongs to one session, when there is
+// another one by now.
+var ErrReplaced = errors.New("the connection to the event store was replaced")
 
 // AddGuard adds a guard behind those that are there. Call it before the store
 // is used by several goroutines.

@@ -51,6 +51,7 @@ type Store struct {
 	metrics *metrics
 	damage  atomic.Pointer[damage] // the first that was met
 	guards  []Guard                // of appends to the ledger's streams
+	newest  atomic.Pointer[acknowledged]
 }
 
 // Connect prepares a store. It does not wait for the server: the first call

@@ -25,6 +25,9 @@ type way struct {
 	// silence is how long nothing may come. 0 is for ever: that nothing happens
 	// is no fault of a subscription.
 	silence time.Duration
+	// on is the only session that may be used. 0 is any: the stream is taken up
+	// again on the next one.
+	on SessionID
 }
 
 // worthOfRead is the worth of a read.
@@ -58,6 +61,10 @@ func stream[T any](ctx context.Context, c *connector, within time.Duration, w wa
 	s, err := c.acquire(ctx, within)
 	if err != nil {
 		return err
+	}
+	if w.on != 0 && s.id != w.on {
+		c.release(s, nil)
+		return ErrReplaced
 	}
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -96,10 +103,17 @@ func stream[T any](ctx context.Context, c *connector, within time.Duration, w wa
 // for longer; without one (forEver) it never does. A right that is missing ends
 // either: an operator has to hear of it.
 func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open source[T], take func(T) error) error {
-	bounded, w := bound != forEver, subscribed
-	if bounded {
+	w := subscribed
+	if bound != forEver {
 		w = way{worth: worthOfRead, silence: s.cfg.TryTimeout}
 	}
+	return takeUpBy(ctx, s, bound, w, open, take)
+}
+
+// takeUpBy is takeUp by some way. With a way that has one session only it ends
+// with ErrReplaced once there is another.
+func takeUpBy[T any](ctx context.Context, s *Store, bound time.Duration, w way, open source[T], take func(T) error) error {
+	bounded := bound != forEver
 	pause := s.pauses()
 	progress := time.Now()
 	quiet := false // the present trouble has been logged
@@ -116,7 +130,7 @@ func takeUp[T any](ctx context.Context, s *Store, bound time.Duration, open sour
 			return damaged // there is nothing behind it that could be given first
 		}
 		switch {
-		case err == nil, errors.Is(err, ErrClosed):
+		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, ErrReplaced):
 			return err
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

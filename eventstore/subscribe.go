@@ -40,6 +40,12 @@ type message struct {
 // ErrDamaged when the server cannot read what comes next, or with an error that
 // matches ErrDenied or ErrCredentials when it does not let this user.
 func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error {
+	return s.SubscribeOn(ctx, 0, after, h)
+}
+
+// SubscribeOn is Subscribe for as long as one session is the newest: then it
+// returns ErrReplaced. Session 0 is any.
+func (s *Store) SubscribeOn(ctx context.Context, on SessionID, after Position, h Handler) error {
 	last := after
 	open := func(ctx context.Context, c *esdb.Client, emit func(message) bool) error {
 		sub, err := c.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
@@ -54,7 +60,9 @@ func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error 
 		defer func() { _ = sub.Close() }()
 		return follow(sub, emit)
 	}
-	return takeUp(ctx, s, forEver, open, func(m message) error {
+	w := subscribed
+	w.on = on
+	return takeUpBy(ctx, s, forEver, w, open, func(m message) error {
 		switch {
 		case m.event != nil:
 			if m.event.Position <= last {
