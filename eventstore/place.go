@@ -41,34 +41,35 @@ const (
 
 // Locate looks for an event by its stream, revision and id. Where the stream
 // cannot be read, it looks in $all at the position. An event that is not in its
-// place is counted, which reads the log from its beginning up to the event.
-func (s *Store) Locate(ctx context.Context, p Place) (Whereabouts, error) {
+// place is counted, which reads the log from its beginning up to the event. The
+// position is where an event that has moved is now.
+func (s *Store) Locate(ctx context.Context, p Place) (Whereabouts, Position, error) {
 	r, found, err := s.seek(ctx, p)
 	switch {
 	case err != nil:
-		return Missing, err
+		return Missing, 0, err
 	case !found:
-		return Missing, nil
+		return Missing, 0, nil
 	case p.writtenAgain(r):
-		return Rewritten, nil
+		return Rewritten, r.Position, nil
 	case r.Position == p.Position:
-		return InPlace, nil
+		return InPlace, r.Position, nil
 	case p.Ledger == 0:
-		return Moved, nil
+		return Moved, r.Position, nil
 	}
 	number := uint64(0)
 	for other, err := range s.ReadAll(ctx, 0) {
 		if err != nil {
-			return Missing, err
+			return Missing, 0, err
 		}
 		if number++; other.Position >= r.Position {
 			break
 		}
 	}
 	if number != p.Ledger {
-		return Rewritten, nil
+		return Rewritten, r.Position, nil
 	}
-	return Moved, nil
+	return Moved, r.Position, nil
 }
 
 // writtenAgain reports whether an event was recorded after the one that was seen.

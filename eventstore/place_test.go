@@ -21,7 +21,7 @@ func recordedAt(id uuid.UUID, at time.Time) []eventstore.Proposed {
 
 func locate(t *testing.T, s *eventstore.Store, p eventstore.Place, want eventstore.Whereabouts) {
 	t.Helper()
-	if got, err := s.Locate(t.Context(), p); err != nil || got != want {
+	if got, _, err := s.Locate(t.Context(), p); err != nil || got != want {
 		t.Errorf("%+v is %d, %v; want %d", p, got, err, want)
 	}
 }

@@ -2,11 +2,14 @@ package projections
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
+
+	"permitledger/eventstore"
 )
 
 // Left is a file of a read model as a process has left it.
@@ -53,19 +56,40 @@ func Marks(ctx context.Context, dir string) ([]Left, error) {
 	return all, nil
 }
 
-// leftIn reads the runner's own table in a file, over a connection that cannot
-// write rows. A WAL that a crash has left is read with it.
-func leftIn(ctx context.Context, path string) (left Left, live bool, err error) {
-	db, err := connect(path, reading)
+// View runs fn over one state of the file's rows, which it cannot change.
+func (l Left) View(ctx context.Context, fn func(tx *sql.Tx) error) (err error) {
+	db, err := connect(l.Path, reading)
 	if err != nil {
-		return Left{}, false, err
+		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	left.Path = path
-	row := db.QueryRowContext(ctx, `SELECT model, schema, live FROM projection`)
-	if err := row.Scan(&left.Model, &left.Schema, &live); err != nil {
-		return Left{}, false, err
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
 	}
-	left.Mark, err = readMark(ctx, db)
+	defer func() { _ = tx.Rollback() }()
+	return fn(tx)
+}
+
+// Remove removes the file, so that the model is made again.
+func (l Left) Remove() error { return removeFile(l.Path) }
+
+// Place is the mark as a place in the log.
+func (m Mark) Place() eventstore.Place {
+	return eventstore.Place{Ledger: m.Ledger, Position: m.Position, Stream: m.Stream, Revision: m.Revision, ID: m.EventID, Clock: m.Clock}
+}
+
+// leftIn reads the runner's own table in a file. A WAL that a crash has left is
+// read with it.
+func leftIn(ctx context.Context, path string) (left Left, live bool, err error) {
+	left.Path = path
+	err = left.View(ctx, func(tx *sql.Tx) error {
+		row := tx.QueryRowContext(ctx, `SELECT model, schema, live FROM projection`)
+		if err := row.Scan(&left.Model, &left.Schema, &live); err != nil {
+			return err
+		}
+		left.Mark, err = readMark(ctx, tx)
+		return err
+	})
 	return left, live, err
 }

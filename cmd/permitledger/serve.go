@@ -34,6 +34,9 @@ type serveFlags struct {
 	StoreWait   time.Duration `name:"eventstore-wait" help:"How long to wait for --eventstore at the start." default:"30s"`
 	Credentials string        `name:"eventstore-credentials-file" help:"File with one line user:password for --eventstore, readable by its owner only, so that they need not stand in the connection string." type:"path"`
 
+	AcceptShorter *uint64       `name:"accept-shorter-log" placeholder:"N" help:"Go on with a log that lacks events which this folder has seen. N is the newest ledger number at which both are the same; the refusal names it."`
+	LookAgain     time.Duration `hidden:"" help:"How much later a missing event is looked for again before the log counts as set back."`
+
 	NodeAccess nodeAccess `embed:"" prefix:"node-"`
 }
 
@@ -88,7 +91,7 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 		return service.Config{}, err
 	}
 	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: connection, StoreWait: c.StoreWait, Node: c.node(p),
-		Council: councilFolder(c.Council), DemoClock: c.DemoClock, Logger: p.logger}
+		Council: councilFolder(c.Council), DemoClock: c.DemoClock, AcceptShorter: c.AcceptShorter, LookAgain: c.LookAgain, Logger: p.logger}
 	if c.Tokens == "" {
 		cfg.MakeTokens = func() (api.Tokens, error) { return c.adminToken(p) }
 		return cfg, nil

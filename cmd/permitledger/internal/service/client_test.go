@@ -41,6 +41,21 @@ var grants = []api.Grant{
 // start runs a whole service on a folder of its own.
 func start(t testing.TB, change ...func(*service.Config)) *service.Service {
 	t.Helper()
+	s, err := tryStart(t, change...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("closing the service: %v", err)
+		}
+	})
+	return s
+}
+
+// tryStart is start for a service that may refuse.
+func tryStart(t testing.TB, change ...func(*service.Config)) (*service.Service, error) {
+	t.Helper()
 	tokens, err := api.NewTokens(grants...)
 	if err != nil {
 		t.Fatal(err)
@@ -55,16 +70,7 @@ func start(t testing.TB, change ...func(*service.Config)) *service.Service {
 	if testing.Verbose() {
 		cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	s, err := service.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("closing the service: %v", err)
-		}
-	})
-	return s
+	return service.Open(t.Context(), cfg)
 }
 
 // folder is a temporary folder with a name short enough for a socket in it.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/domain"
@@ -25,10 +26,34 @@ const erasuresFile = "erasures"
 // erasuresMark names the last event that was looked at. It is only believed
 // when the log still has that event in that place.
 type erasuresMark struct {
+	Ledger   uint64 `json:"ledger,omitempty"` // marks of earlier versions have no number
 	Position string `json:"position"`
 	Stream   string `json:"stream"`
 	Revision uint64 `json:"revision"`
 	EventID  string `json:"eventId"`
+	// Clock is the instant at which the event was recorded.
+	Clock time.Time `json:"clock,omitzero"`
+}
+
+// readErasuresMark reads the mark of a data folder as a place in the log. It is
+// false where there is none, or none that can be read.
+func readErasuresMark(data string) (eventstore.Place, bool, error) {
+	content, err := os.ReadFile(filepath.Join(data, folder.Keep, erasuresFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return eventstore.Place{}, false, nil
+	}
+	if err != nil {
+		return eventstore.Place{}, false, err
+	}
+	var m erasuresMark
+	if json.Unmarshal(content, &m) != nil || m.EventID == "" {
+		return eventstore.Place{}, false, nil
+	}
+	position, err := eventstore.ParsePosition(m.Position)
+	if err != nil {
+		return eventstore.Place{}, false, nil
+	}
+	return eventstore.Place{Ledger: m.Ledger, Position: position, Stream: m.Stream, Revision: m.Revision, ID: m.EventID, Clock: m.Clock}, true, nil
 }
 
 // errLogGone is returned for keys that were in use beside a log without a
@@ -78,7 +103,7 @@ func CheckLogThere(ctx context.Context, store *eventstore.Store, data string) er
 // the key again; this runs before anything is folded or served.
 func (s *Service) redoErasures(ctx context.Context) error {
 	path := filepath.Join(s.cfg.Data, folder.Keep, erasuresFile)
-	from, err := s.erasuresDone(ctx, path)
+	from, number, err := s.erasuresDone(ctx)
 	if err != nil {
 		return fmt.Errorf("find the erasures that are to be done again: %w", err)
 	}
@@ -88,6 +113,7 @@ func (s *Service) redoErasures(ctx context.Context) error {
 			return fmt.Errorf("find the erasures that are to be done again: %w", err)
 		}
 		last = &r
+		number++
 		if r.Type != account.TypeAccountErased {
 			continue
 		}
@@ -99,7 +125,9 @@ func (s *Service) redoErasures(ctx context.Context) error {
 	if last == nil {
 		return nil
 	}
-	content, err := json.Marshal(erasuresMark{last.Position.String(), last.Stream, last.Revision, last.ID.String()})
+	at, _ := eventstore.RecordedAt(*last) // without it the mark has no clock
+	content, err := json.Marshal(erasuresMark{Ledger: number, Position: last.Position.String(), Stream: last.Stream, Revision: last.Revision,
+		EventID: last.ID.String(), Clock: at})
 	if err == nil {
 		err = folder.WriteDurably(path, append(content, '\n'))
 	}
@@ -109,28 +137,22 @@ func (s *Service) redoErasures(ctx context.Context) error {
 	return nil
 }
 
-// erasuresDone gives the position up to which nothing is to be done again: 0
-// where there is no mark, or one of another log.
-func (s *Service) erasuresDone(ctx context.Context, path string) (eventstore.Position, error) {
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	var m erasuresMark
-	if json.Unmarshal(content, &m) != nil {
-		return 0, nil // to look at everything again is always right
+// erasuresDone gives the position up to which nothing is to be done again, and
+// its ledger number: 0 where there is no mark, one without a number, or one of
+// another log. To look at everything again is always right.
+func (s *Service) erasuresDone(ctx context.Context) (eventstore.Position, uint64, error) {
+	m, some, err := readErasuresMark(s.cfg.Data)
+	if err != nil || !some || m.Ledger == 0 {
+		return 0, 0, err
 	}
 	for r, err := range s.Ledger.Store().Read(ctx, m.Stream, m.Revision) {
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		if r.ID.String() == m.EventID && r.Position.String() == m.Position {
-			return r.Position, nil
+		if r.ID.String() == m.ID && r.Position == m.Position {
+			return r.Position, m.Ledger, nil
 		}
 		break
 	}
-	return 0, nil
+	return 0, 0, nil
 }

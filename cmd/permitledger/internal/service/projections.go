@@ -180,16 +180,27 @@ func (k *kept) open(ctx context.Context, data, eventStore string, logger *slog.L
 	if head == 0 {
 		return cmp.Or(CheckLogThere(ctx, store, data), errors.New("the log is empty: start the service first"))
 	}
+	if _, err := eventstore.CheckVault(ctx, ledger, keys.ID()); err != nil {
+		return err
+	}
+	seen, watch, err := k.watchLog(ctx, data, store, eventStore == "", logger)
+	if err != nil {
+		return err
+	}
 	// The log is not empty, so this only checks that the two belong together.
 	if err := eventstore.BindVault(ctx, ledger, keys.ID(), time.Now()); err != nil {
 		return err
 	}
+	if err := seen.dropLost(ctx, watch, logger); err != nil {
+		return err
+	}
 	k.runner, err = projections.Open(ctx, projections.Config{
-		Dir: filepath.Join(data, folder.Projections), Ledger: ledger, Logger: logger,
+		Dir: filepath.Join(data, folder.Projections), Ledger: ledger, Logger: logger, Gate: watch,
 	}, models(func(subject string) string { return desk.OwnerKey(keys.Pepper(), subject) }, eventStore)...)
 	if err != nil {
 		return err
 	}
+	seen.models.Store(k.runner)
 	k.closers = append(k.closers, k.runner.Close)
 	return nil
 }

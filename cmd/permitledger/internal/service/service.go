@@ -25,6 +25,7 @@ import (
 	"permitledger/cmd/permitledger/internal/desk"
 	"permitledger/cmd/permitledger/internal/documents"
 	"permitledger/cmd/permitledger/internal/folder"
+	"permitledger/cmd/permitledger/internal/known"
 	"permitledger/cmd/permitledger/internal/outbox"
 	"permitledger/cmd/permitledger/internal/payments"
 	"permitledger/cmd/permitledger/internal/reactors"
@@ -76,6 +77,12 @@ type Config struct {
 	// to date, but for that of what falls due. Until then they show what they
 	// showed at the start, and /readyz says so: for a seeding, too.
 	HoldModels bool
+	// AcceptShorter accepts a log that lacks events which this folder has seen,
+	// where the number is the newest at which both are the same. Nil accepts none.
+	AcceptShorter *uint64
+	// LookAgain is how much later a missing event is looked for once more before
+	// the log counts as set back. Zero is known.LookAgain; tests scale it.
+	LookAgain time.Duration
 	// Logger gets what an operator should know, never personal data.
 	Logger *slog.Logger
 }
@@ -96,6 +103,8 @@ type Service struct {
 	clock     desk.Clock
 	simulated *clock.Simulated // nil with the machine's clock
 	vault     *vault.Vault
+	seen      *seen
+	whole     *known.Watch
 	papers    *documents.Store
 	node      *node.Node // nil with a server of its own
 	provider  *payments.Simulator
@@ -128,7 +137,9 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	}()
 	for _, step := range []func(context.Context) error{
 		func(context.Context) error { return folder.Prepare(cfg.Data) },
-		s.openKeep, s.openLog, s.bindVault, s.redoErasures, s.openModels,
+		s.openKeep, s.openLog,
+		func(ctx context.Context) error { return s.checkWhole(ctx, runCtx) },
+		s.bindVault, s.redoErasures, s.openModels,
 		func(ctx context.Context) error { return s.startClock(ctx, runCtx) },
 		s.openDesk, s.openAdmin, s.serve,
 	} {
@@ -239,15 +250,20 @@ func (s *Service) firstInstant() time.Time {
 }
 
 func (s *Service) openModels(ctx context.Context) (err error) {
+	if err := s.seen.dropLost(ctx, s.whole, s.cfg.Logger); err != nil {
+		return err
+	}
 	s.Runner, err = projections.Open(ctx, projections.Config{
 		Dir: filepath.Join(s.cfg.Data, folder.Projections), Ledger: s.Ledger, Logger: s.cfg.Logger, Registerer: s.Registry,
+		Gate: s.whole,
 	}, models(s.owner, s.cfg.EventStore)...)
 	if err != nil {
 		return err
 	}
 	s.onClose(s.Runner.Close)
+	s.seen.models.Store(s.Runner)
 	if p := s.Runner.Projection(streams.Name); p != nil {
-		s.Ledger.UseCopy(streams.NewReader(p))
+		s.Ledger.UseCopy(copyWhileWhole{streams.NewReader(p), s.whole})
 	}
 	return nil
 }
@@ -287,8 +303,9 @@ func (s *Service) openDesk(ctx context.Context) (err error) {
 	if s.reactor, err = reactors.NewSettlements(s.Desk, s.simulated != nil, s.cfg.Logger, s.Registry); err != nil {
 		return err
 	}
+	s.reactor.Whole = s.whole
 	s.Timekeeper = reactors.New(reactors.Config{Desk: s.Desk, Due: due.NewReader(s.Runner.Projection(due.Name)),
-		Provider: s.provider, Clock: s.clock, Simulated: s.simulated, Settlements: s.reactor, Logger: s.cfg.Logger})
+		Provider: s.provider, Clock: s.clock, Simulated: s.simulated, Settlements: s.reactor, Whole: s.whole, Logger: s.cfg.Logger})
 	return nil
 }
 

@@ -51,6 +51,9 @@ func (s *Service) awaitStore(ctx context.Context, store *eventstore.Store) error
 // because tells readers of /readyz what does not work beside the read models.
 func (s *Service) because() []string {
 	reasons := s.reactor.Because()
+	if err := s.whole.Refusal(); err != nil {
+		reasons = append(reasons, err.Error())
+	}
 	c := s.Ledger.Store().Connection()
 	if c.Up {
 		return reasons
@@ -152,7 +155,7 @@ func (s *Service) InstructProvider(ctx context.Context, account domain.AccountID
 // handler makes the HTTP interface over the parts.
 func (s *Service) handler() http.Handler {
 	cfg := api.Config{Desk: s.Desk, Runner: s.Runner, Tokens: s.cfg.Tokens, Registry: s.Registry, Logger: s.cfg.Logger,
-		Because: s.because}
+		Because: s.because, Whole: s.whole}
 	if s.simulated != nil {
 		cfg.Demo = s.Timekeeper
 	}
