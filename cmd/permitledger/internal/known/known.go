@@ -69,6 +69,9 @@ func look(ctx context.Context, store *eventstore.Store, places []*eventstore.Pla
 	v := verdict{worst: eventstore.InPlace}
 	for _, p := range places {
 		where, at, err := store.Locate(ctx, *p)
+		if errors.Is(err, eventstore.ErrDamaged) {
+			continue // that the server cannot read it says that it is there
+		}
 		if err != nil {
 			return v, err
 		}

@@ -3,6 +3,7 @@ package known
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,7 +19,7 @@ const (
 	// patience is how long an append or a command waits for a verdict.
 	patience = 3 * time.Second
 	// pause is between two looks of which the first could not be finished.
-	pause = 200 * time.Millisecond
+	pause = time.Second
 )
 
 // Config is what a Watch works with.
@@ -48,12 +49,19 @@ type Watch struct {
 	wanted  uint64 // looks that were asked for
 	now     finding
 	taken   *SetBackError // whose loss was accepted; nil: none
+	trouble trouble
 	changed chan struct{} // closed and replaced when now changes
 
 	// Owned by Run.
 	missed time.Time            // when the event was first missed; zero: it was not
 	late   eventstore.SessionID // a later one was made long enough after that
 	due    bool                 // late is set
+}
+
+// trouble is why the last look could not be finished.
+type trouble struct {
+	looks uint64 // of those asked for that it answers
+	err   error  // nil: it was finished
 }
 
 // finding is the newest verdict.
@@ -78,7 +86,13 @@ func NewWatch(c Config) *Watch {
 func (w *Watch) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		session, renewed := w.Store.Session()
-		decided := session == 0 || w.settle(ctx, session)
+		decided := session == 0
+		if !decided {
+			var err error
+			if decided, err = w.settle(ctx, session); err != nil && ctx.Err() == nil {
+				w.failed(err)
+			}
+		}
 		var again <-chan time.Time
 		switch {
 		case !decided:
@@ -101,21 +115,31 @@ func (w *Watch) Run(ctx context.Context) error {
 	return nil
 }
 
+// failed notes why a look could not be finished, and logs it once.
+func (w *Watch) failed(err error) {
+	w.mu.Lock()
+	before := w.trouble.err
+	w.trouble = trouble{w.wanted, err}
+	close(w.changed)
+	w.changed = make(chan struct{})
+	w.mu.Unlock()
+	if before == nil || before.Error() != err.Error() {
+		w.Logger.Warn("the newest event known could not be looked for", "error", err)
+	}
+}
+
 // settle looks on a session. It is false when there is no verdict: the look
 // could not be finished, or the session was replaced.
-func (w *Watch) settle(ctx context.Context, session eventstore.SessionID) bool {
+func (w *Watch) settle(ctx context.Context, session eventstore.SessionID) (bool, error) {
 	w.mu.Lock()
 	asked := w.wanted
 	w.mu.Unlock()
 	v, err := look(ctx, w.Store, w.Places())
-	if err != nil {
-		if ctx.Err() == nil {
-			w.Logger.Debug("the newest event known could not be looked for", "error", err)
-		}
-		return false
-	}
 	if now, _ := w.Store.Session(); now != session {
-		return false
+		return false, nil
+	}
+	if err != nil {
+		return false, err
 	}
 	var found error
 	switch v.worst {
@@ -136,10 +160,10 @@ func (w *Watch) settle(ctx context.Context, session eventstore.SessionID) bool {
 		w.missed, w.due = time.Time{}, false
 	}
 	if err != nil {
-		return false
+		return false, err
 	}
 	w.conclude(session, asked, v.place, found)
-	return true
+	return true, nil
 }
 
 // Accept takes the log as it is from now on, for an admin has accepted what is
@@ -160,8 +184,7 @@ func (e *SetBackError) covers(p eventstore.Place) bool {
 func (w *Watch) compare(ctx context.Context, p eventstore.Place) (error, error) {
 	lost, err := w.Compare(ctx, p)
 	if err != nil {
-		w.Logger.Warn("the log lacks the newest event known, and could not be compared with it", "error", err)
-		return nil, err
+		return nil, fmt.Errorf("the log lacks it, and could not be compared with what is known: %w", err)
 	}
 	return lost, nil
 }
@@ -171,6 +194,7 @@ func (w *Watch) compare(ctx context.Context, p eventstore.Place) (error, error) 
 func (w *Watch) conclude(session eventstore.SessionID, looks uint64, p eventstore.Place, found error) {
 	w.mu.Lock()
 	before := w.now
+	w.trouble = trouble{}
 	if w.taken.covers(p) {
 		found = nil
 	}
@@ -190,15 +214,16 @@ func (w *Watch) conclude(session eventstore.SessionID, looks uint64, p eventstor
 	}
 }
 
-func (w *Watch) look() (finding, <-chan struct{}) {
+func (w *Watch) finding() (finding, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.now, w.changed
 }
 
 // Check looks again and waits for the verdict: nil, or a *SetBackError. Where an
-// event was missed once, it waits for the second look. It is for the start, and
-// for whoever has reason to doubt that the log is whole.
+// event was missed once, it waits for the second look. Any other error says why
+// a look could not be finished. It is for the start, and for whoever has reason
+// to doubt that the log is whole.
 func (w *Watch) Check(ctx context.Context) error {
 	w.mu.Lock()
 	w.wanted++
@@ -209,7 +234,13 @@ func (w *Watch) Check(ctx context.Context) error {
 	default:
 	}
 	for {
-		now, changed := w.look()
+		now, changed := w.finding()
+		w.mu.Lock()
+		stuck := w.trouble
+		w.mu.Unlock()
+		if stuck.err != nil && stuck.looks >= wanted {
+			return fmt.Errorf("look for the newest event known: %w", stuck.err)
+		}
 		_, missing := errors.AsType[*MissingError](now.err)
 		if now.looks >= wanted && !missing && !errors.Is(now.err, ErrUndecided) {
 			return now.err
@@ -228,7 +259,7 @@ func (w *Watch) Guard(ctx context.Context, on eventstore.SessionID) error {
 	enough := time.NewTimer(patience)
 	defer enough.Stop()
 	for {
-		now, changed := w.look()
+		now, changed := w.finding()
 		switch {
 		case now.err != nil:
 			return now.err
@@ -261,7 +292,7 @@ func (w *Watch) Ready(ctx context.Context) error {
 // Pass is part of projections.Gate.
 func (w *Watch) Pass(ctx context.Context) (eventstore.SessionID, error) {
 	for {
-		now, changed := w.look()
+		now, changed := w.finding()
 		session, renewed := w.Store.Session()
 		if now.err == nil && now.session != 0 && now.session == session {
 			return session, nil
@@ -277,7 +308,7 @@ func (w *Watch) Pass(ctx context.Context) (eventstore.SessionID, error) {
 
 // Refusal is part of projections.Gate: why the log may not be followed now.
 func (w *Watch) Refusal() error {
-	now, _ := w.look()
+	now, _ := w.finding()
 	return now.err
 }
 
