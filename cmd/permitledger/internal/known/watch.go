@@ -256,8 +256,7 @@ func (w *Watch) Check(ctx context.Context) error {
 // Guard is an eventstore.Guard: it refuses an append on a session on which the
 // log is not known to be whole, and waits a little for a verdict.
 func (w *Watch) Guard(ctx context.Context, on eventstore.SessionID) error {
-	enough := time.NewTimer(patience)
-	defer enough.Stop()
+	var enough <-chan time.Time
 	for {
 		now, changed := w.finding()
 		switch {
@@ -268,9 +267,12 @@ func (w *Watch) Guard(ctx context.Context, on eventstore.SessionID) error {
 		case now.session > on:
 			return eventstore.ErrReplaced
 		}
+		if enough == nil { // most appends wait for nothing
+			enough = time.After(patience)
+		}
 		select {
 		case <-changed:
-		case <-enough.C:
+		case <-enough:
 			return ErrUndecided
 		case <-ctx.Done():
 			return context.Cause(ctx)
