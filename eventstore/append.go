@@ -77,19 +77,20 @@ func (s *Store) append(ctx context.Context, stream string, expected Expected, ev
 		}
 		away := errors.Is(last, errNotConnected)
 		_, guarded := errors.AsType[*guardError](last)
-		guarded = guarded && !errors.Is(last, errSessionEnded) // a try on the next session may pass
+		replaced := errors.Is(last, errSessionEnded) || errors.Is(last, ErrReplaced)
 		switch {
 		case last == nil:
 			return Appended{Revision: result.NextExpectedVersion, Position: Position(result.CommitPosition)}, nil
-		case definite(last), guarded, away && within != forEver:
+		case definite(last), guarded && !replaced, away && within != forEver:
 			return Appended{}, backoff.Permanent(last)
-		case !away && !errors.Is(last, errSessionEnded):
+		case !away && !replaced:
 			within, open = forEver, true
 		}
 		return Appended{}, last
 	}, s.retry(outcomeResent, func() bool { return connectionLost(last) })...)
 	switch {
 	case err == nil:
+		s.acknowledge(stream, done, events[len(events)-1])
 		s.metrics.appended(outcomeDone)
 		return done, nil
 	case isConflict(last):

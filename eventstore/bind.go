@@ -60,3 +60,14 @@ func BindVault(ctx context.Context, l *Ledger, vaultID string, now time.Time) er
 	}
 	return nil
 }
+
+// RecordSetBack writes down, once for each event known, that the log lacks it
+// and what came after the number at which both were the same.
+func RecordSetBack(ctx context.Context, l *Ledger, known Place, agreed uint64, now time.Time) error {
+	cmd := Command{ID: domain.CommandID(DerivedID("", "log set back "+known.ID)), Actor: domain.System(), Now: now}
+	fact := ledger.LogSetBack{Known: known.Ledger, KnownID: domain.EventID(known.ID), Agreed: agreed}
+	_, err := Handle(ctx, l, ledger.VaultStream, vaultBinding, cmd, func(string, time.Time) ([]ledger.Event, error) {
+		return []ledger.Event{fact}, nil
+	})
+	return err
+}

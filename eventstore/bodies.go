@@ -102,6 +102,8 @@ func kindOf(name string) (kind, bool) {
 
 	case ledger.TypeVaultBound:
 		return of[ledger.VaultBound](1), true
+	case ledger.TypeLogSetBack:
+		return of[ledger.LogSetBack](1), true
 	case ledger.TypeClockMoved:
 		return of[ledger.ClockMoved](1), true
 	case ledger.TypeProviderInstructed:

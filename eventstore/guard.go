@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -12,8 +13,13 @@ type SessionID uint64
 // Guard decides whether an append to a stream of the ledger may be sent on a
 // session. The store asks it before each try, once that try has its session. A
 // guard may wait, within ctx, and may read from the store. Its error refuses
-// the append: this try sends nothing.
+// the append: this try sends nothing. ErrReplaced has the store try again on the
+// session that is there then.
 type Guard func(ctx context.Context, on SessionID) error
+
+// ErrReplaced is returned for work that belongs to one session, when there is
+// another one by now.
+var ErrReplaced = errors.New("the connection to the event store was replaced")
 
 // AddGuard adds a guard behind those that are there. Call it before the store
 // is used by several goroutines.
@@ -26,6 +32,23 @@ func (s *Store) Session() (SessionID, <-chan struct{}) {
 	defer s.conn.mu.Unlock()
 	return s.conn.made, s.conn.renewed
 }
+
+// Renew has the store make a new session, for instance to ask the server that
+// leads now. Calls under way may finish on the old session, and streams are
+// taken up again on the new one. It logs nothing; it does nothing while the
+// store is away or closed.
+func (s *Store) Renew() {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.current; old != nil && !c.isClosed() {
+		c.retireLocked(old, errRenewed)
+		c.closeIfIdleLocked(old)
+	}
+}
+
+// errRenewed is why a session was retired that Renew has replaced.
+var errRenewed = errors.New("a new connection is being made")
 
 // guardError is the error of a guard; the request was not sent.
 type guardError struct{ err error }

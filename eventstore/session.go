@@ -256,7 +256,11 @@ func (c *connector) retireLocked(s *session, why error) {
 	}
 	if c.current == s {
 		c.current = nil
-		c.goneLocked(s, why)
+		if errors.Is(why, errRenewed) {
+			c.since, c.reason = time.Now(), why.Error() // no outage, so nothing is logged
+		} else {
+			c.goneLocked(s, why)
+		}
 		c.dialLocked() // whether or not anybody waits for it
 	}
 	time.AfterFunc(c.grace, func() { close(s.ended) })

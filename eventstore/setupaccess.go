@@ -151,7 +151,7 @@ func (s *Store) ownLists(ctx context.Context, user string) ([]StreamAccess, erro
 		prefixes = append(prefixes, "$$"+p)
 	}
 	found := metadataReader{user: user, write: map[string][]string{}}
-	if err := s.follow(ctx, 0, prefixes, &found); !errors.Is(err, errReachedEnd) {
+	if err := s.follow(ctx, 0, 0, prefixes, &found); !errors.Is(err, errReachedEnd) {
 		return nil, err
 	}
 	streams := []StreamAccess{}

@@ -58,6 +58,7 @@ type Store struct {
 	claim   atomic.Pointer[Claim]  // nil: this process has claimed nothing
 	refused *refusals
 	guards  []Guard // of appends to the ledger's streams
+	newest  atomic.Pointer[acknowledged]
 }
 
 // Connect prepares a store. It does not wait for the server: the first call

@@ -26,6 +26,9 @@ type way struct {
 	// forEver is no bound. A subscription is confirmed at once, and that nothing
 	// happens then is no fault of it.
 	opening, silence time.Duration
+	// on is the only session that may be used. 0 is any: the stream is taken up
+	// again on the next one.
+	on SessionID
 }
 
 // worthOfRead is the worth of a read.
@@ -66,6 +69,10 @@ func stream[T any](ctx context.Context, c *connector, within time.Duration, w wa
 	s, err := c.acquire(ctx, within)
 	if err != nil {
 		return err
+	}
+	if w.on != 0 && s.id != w.on {
+		c.release(s, nil)
+		return ErrReplaced
 	}
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -110,10 +117,17 @@ func stream[T any](ctx context.Context, c *connector, within time.Duration, w wa
 // for longer; without one (forEver) it never does. A right that is refused ends
 // it with ErrRefused where there is a bound; without one it waits for the right.
 func takeUp[T any](ctx context.Context, s *Store, n need, bound time.Duration, open source[T], take func(T) error) error {
-	bounded, w := bound != forEver, s.subscribed()
-	if bounded {
+	w := s.subscribed()
+	if bound != forEver {
 		w = s.readingWay()
 	}
+	return takeUpBy(ctx, s, n, bound, w, open, take)
+}
+
+// takeUpBy is takeUp by some way. With a way that has one session only it ends
+// with ErrReplaced once there is another.
+func takeUpBy[T any](ctx context.Context, s *Store, n need, bound time.Duration, w way, open source[T], take func(T) error) error {
+	bounded := bound != forEver
 	pause := s.pauses()
 	progress := time.Now()
 	quiet := false  // the present trouble has been logged
@@ -134,7 +148,7 @@ func takeUp[T any](ctx context.Context, s *Store, n need, bound time.Duration, o
 			return damaged // there is nothing behind it that could be given first
 		}
 		switch {
-		case err == nil, errors.Is(err, ErrClosed):
+		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, ErrReplaced):
 			return err
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

@@ -60,11 +60,17 @@ func isConfirmation(v any) bool {
 // ErrDamaged when the server cannot read what comes next. While the server
 // refuses the right to read $all, or the credentials, it waits.
 func (s *Store) Subscribe(ctx context.Context, after Position, h Handler) error {
-	return s.follow(ctx, after, LedgerPrefixes(), h)
+	return s.SubscribeOn(ctx, 0, after, h)
 }
 
-// follow is Subscribe for streams with other prefixes.
-func (s *Store) follow(ctx context.Context, after Position, prefixes []string, h Handler) error {
+// SubscribeOn is Subscribe for as long as one session is the newest: then it
+// returns ErrReplaced. Session 0 is any.
+func (s *Store) SubscribeOn(ctx context.Context, on SessionID, after Position, h Handler) error {
+	return s.follow(ctx, on, after, LedgerPrefixes(), h)
+}
+
+// follow is SubscribeOn for streams with other prefixes.
+func (s *Store) follow(ctx context.Context, on SessionID, after Position, prefixes []string, h Handler) error {
 	last := after
 	open := func(ctx context.Context, c *esdb.Client, emit func(message) bool) error {
 		sub, err := c.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
@@ -82,7 +88,9 @@ func (s *Store) follow(ctx context.Context, after Position, prefixes []string, h
 		}
 		return deliverAll(sub, emit)
 	}
-	return takeUp(ctx, s, need{right: RightReadAll}, forEver, open, func(m message) error {
+	w := s.subscribed()
+	w.on = on
+	return takeUpBy(ctx, s, need{right: RightReadAll}, forEver, w, open, func(m message) error {
 		switch m.kind {
 		case kindEvent:
 			if m.event.Position <= last {

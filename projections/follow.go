@@ -42,6 +42,7 @@ type follower struct {
 	ledger *eventstore.Ledger
 	model  Model
 	file   *file
+	on     eventstore.SessionID // the session to follow the log on; 0: any
 
 	until bound // where to stop
 	// offered hands a file that was made beside this one to the goroutine that
@@ -155,7 +156,7 @@ func (w *follower) follow(ctx context.Context) error {
 	var ended error
 	go func() {
 		defer close(messages)
-		ended = w.ledger.Store().Subscribe(ctx, w.file.mark.Position, intake{ctx, w.ledger.Codec(), w.model.Follows(), asStored(w.model), messages})
+		ended = w.ledger.Store().SubscribeOn(ctx, w.on, w.file.mark.Position, intake{ctx, w.ledger.Codec(), w.model.Follows(), asStored(w.model), messages})
 	}()
 	err := w.consume(ctx, messages)
 	cancel()
@@ -330,6 +331,9 @@ func (p *Projection) follow(ctx context.Context) {
 			p.adopt(ctx, o) // also when ctx has ended: an offer is always answered
 			continue
 		}
+		if errors.Is(err, eventstore.ErrReplaced) {
+			continue // the gate is asked about the next session
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -401,11 +405,20 @@ func pauses() *backoff.ExponentialBackOff {
 	return b
 }
 
-// attempt sees to it that the file belongs to this log and follows the log.
+// attempt sees to it that the file belongs to this log and follows the log, on
+// one session that the gate has passed. A file is made again only by an answer
+// of that session: a server that led once and wakes may lack the newest events.
 func (p *Projection) attempt(ctx context.Context) error {
-	same, err := p.sameLog(ctx)
+	on, err := p.passed(ctx)
+	if err != nil {
+		return err
+	}
+	same, err := p.sameLog(ctx, p.file.mark)
 	if err != nil {
 		return fmt.Errorf("looking for the last event applied: %w", err)
+	}
+	if now, _ := p.runner.cfg.Ledger.Store().Session(); on != 0 && now != on {
+		return eventstore.ErrReplaced
 	}
 	if !same {
 		if err := p.remake(ctx, "its last event is not in this log"); err != nil {
@@ -422,11 +435,31 @@ func (p *Projection) attempt(ctx context.Context) error {
 		}
 	})
 	w := follower{
-		ledger: p.runner.cfg.Ledger, model: p.model, file: p.file,
+		ledger: p.runner.cfg.Ledger, model: p.model, file: p.file, on: on,
 		offered: p.offers, received: p.receivedEvent, heard: p.heardOfLog, advanced: p.advancedTo, caughtUp: p.reachedEnd,
 		forgot: func() { p.set(func() { p.erasing = false }) },
 	}
 	return w.follow(ctx)
+}
+
+// passed waits for the gate. A file that is offered meanwhile is returned, as by
+// follow: it is swapped in once its followers have passed the gate themselves.
+func (p *Projection) passed(ctx context.Context) (on eventstore.SessionID, err error) {
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	passed := make(chan struct{})
+	go func() {
+		defer close(passed)
+		on, err = p.runner.pass(waiting)
+	}()
+	select {
+	case <-passed:
+		return on, err
+	case o := <-p.offers:
+		stop()
+		<-passed
+		return 0, o
+	}
 }
 
 func (p *Projection) receivedEvent(ledger uint64) {
@@ -453,8 +486,7 @@ func (p *Projection) reachedEnd() {
 // sameLog reports whether the last event that the file has applied is where
 // the log has it. A copied log has the same events at other places, and there
 // the file's position would resume at the wrong one.
-func (p *Projection) sameLog(ctx context.Context) (bool, error) {
-	mark := p.file.mark
+func (p *Projection) sameLog(ctx context.Context, mark Mark) (bool, error) {
 	if mark.Ledger == 0 {
 		return true, nil
 	}

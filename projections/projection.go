@@ -200,6 +200,13 @@ func (p *Projection) Status() Status {
 	return s
 }
 
+// Mark is the last event that the rows have, and where it was in the log.
+func (p *Projection) Mark() Mark {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mark
+}
+
 // Changed gives a channel that is closed when the projection next advances,
 // stops, starts or is closed. Many changes may close one channel: whoever is
 // nudged takes a new one first and then looks, and so misses nothing.

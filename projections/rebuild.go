@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"permitledger/eventstore"
 )
 
 // Rebuild is a read model that is made again beside the live one and then put
@@ -53,6 +55,9 @@ func (r *Rebuild) underWay() bool {
 // before. A rebuild that fails, or that the end of Run cuts off, leaves the
 // live file as it is.
 func (p *Projection) Rebuild() (*Rebuild, error) {
+	if err := p.runner.refusal(); err != nil {
+		return nil, err
+	}
 	ctx, done, err := p.runner.during(context.Background())
 	if err != nil {
 		return nil, err
@@ -134,13 +139,42 @@ func (p *Projection) fill(ctx context.Context, f *file, until bound, at *atomic.
 		ledger: p.runner.cfg.Ledger, model: p.model, file: f, until: until,
 		received: p.runner.Saw, heard: func() {}, advanced: func(m Mark, _ int) { at.Store(m.Ledger) }, forgot: func() {},
 	}
-	if err := w.follow(ctx); !errors.Is(err, errReached) {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	for {
+		err := p.onSession(ctx, &w)
+		if err == nil {
+			err = w.follow(ctx)
 		}
+		switch {
+		case errors.Is(err, errReached):
+			return f.index(ctx)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !errors.Is(err, eventstore.ErrReplaced):
+			return err
+		}
+	}
+}
+
+// errOtherLog is returned where the log no longer has what was filled in.
+var errOtherLog = errors.New("the log no longer has what was read from it; begin again")
+
+// onSession waits until the gate passes a session, for a follower that fills a
+// file, and sees that the log still has what is in the file.
+func (p *Projection) onSession(ctx context.Context, w *follower) (err error) {
+	if err := p.runner.refusal(); err != nil {
 		return err
 	}
-	return f.index(ctx)
+	if w.on, err = p.runner.pass(ctx); err != nil || w.on == 0 {
+		return err
+	}
+	same, err := p.sameLog(ctx, w.file.mark)
+	if now, _ := p.runner.cfg.Ledger.Store().Session(); err == nil && now != w.on {
+		return eventstore.ErrReplaced
+	}
+	if err == nil && !same {
+		err = errOtherLog
+	}
+	return err
 }
 
 // offer is a file that is ready to take the place of the live one.

@@ -32,6 +32,36 @@ type Config struct {
 	// model is stopped; no row depends on it. Nil is time.Now. It is not the
 	// simulated clock of a demonstration, which would show every age wrong.
 	Now func() time.Time
+	// Gate holds the read models until it is known that the log has what this
+	// folder has seen of it. Nil holds nothing.
+	Gate Gate
+}
+
+// Gate decides when the log may be followed. Until it does, no read model is
+// brought up to date or made again. It is safe for concurrent use.
+type Gate interface {
+	// Pass waits until the log may be followed. It returns the session of the
+	// store for which that is known, and an error only when ctx ends.
+	Pass(ctx context.Context) (eventstore.SessionID, error)
+	// Refusal returns why the log may not be followed now; nil when it may, and
+	// while that is being found out.
+	Refusal() error
+}
+
+// pass waits for the gate; session 0 is any.
+func (r *Runner) pass(ctx context.Context) (eventstore.SessionID, error) {
+	if r.cfg.Gate == nil {
+		return 0, nil
+	}
+	return r.cfg.Gate.Pass(ctx)
+}
+
+// refusal is the gate's.
+func (r *Runner) refusal() error {
+	if r.cfg.Gate == nil {
+		return nil
+	}
+	return r.cfg.Gate.Refusal()
 }
 
 // Runner keeps a set of read models up to date. Each follows the log by

@@ -71,6 +71,9 @@ var ErrReplaced = errors.New("the read model was made again meanwhile; verify it
 // live file is followed and read as ever. With values, the differences say what
 // stands in the columns. How far it has come is told by Status.
 func (p *Projection) Verify(ctx context.Context, values bool) (Verification, error) {
+	if err := p.runner.refusal(); err != nil {
+		return Verification{}, err
+	}
 	ctx, done, err := p.runner.during(ctx)
 	if err != nil {
 		return Verification{}, err

@@ -12,6 +12,7 @@ import (
 	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/cmd/permitledger/internal/publish"
 	"permitledger/cmd/permitledger/internal/reactors"
+	"permitledger/cmd/permitledger/internal/service"
 	"permitledger/domain"
 	"permitledger/domain/ledger"
 	"permitledger/domain/policy"
@@ -63,6 +64,9 @@ func (c configCheckCommand) checkStore(p *program) (f finding, book *policy.Book
 	}
 	if err == nil {
 		err = matches(ctx, l.ledger.Store(), here)
+	}
+	if err == nil {
+		err = service.CheckWhole(ctx, c.Data, l.ledger.Store())
 	}
 	if err != nil {
 		f.fault(err)

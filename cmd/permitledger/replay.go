@@ -82,6 +82,10 @@ func printReport(w io.Writer, r replay.Report) error {
 			fmt.Fprintf(&b, "  %-22s %9d\n", state, n)
 		}
 	}
+	for _, s := range r.SetBacks {
+		fmt.Fprintf(&b, "\nThe log was set back: #%d of %s says that the newest event known was number %d (%s), and that the log was the same up to number %d.\n",
+			s.Ledger, s.RecordedAt.Format(time.RFC3339), s.Known, s.KnownID, s.Agreed)
+	}
 	if r.Count == 0 {
 		b.WriteString("\nNo violations.\n")
 	} else {

@@ -33,7 +33,9 @@ type serveFlags struct {
 	StoreWait   time.Duration `name:"eventstore-wait" help:"How long to wait for --eventstore at the start." default:"30s"`
 	Credentials string        `name:"eventstore-credentials-file" help:"File with one line user:password for --eventstore, readable by its owner only, so that they need not stand in the connection string." type:"path"`
 
-	AcceptLostKeys int `name:"accept-lost-keys" placeholder:"N" help:"Start although the keep folder lacks N keys and documents that the log uses, N as the refusal names it. They are noted as lost; the data of these persons stays unreadable."`
+	AcceptLostKeys int           `name:"accept-lost-keys" placeholder:"N" help:"Start although the keep folder lacks N keys and documents that the log uses, N as the refusal names it. They are noted as lost; the data of these persons stays unreadable."`
+	AcceptShorter  *uint64       `name:"accept-shorter-log" placeholder:"N" help:"Go on with a log that lacks events which this folder has seen. N is the newest ledger number at which both are the same; the refusal names it."`
+	LookAgain      time.Duration `hidden:"" help:"How much later a missing event is looked for again before the log counts as set back."`
 
 	NodeAccess nodeAccess `embed:"" prefix:"node-"`
 }
@@ -101,7 +103,7 @@ func (c serveCommand) config(p *program) (service.Config, error) {
 		return service.Config{}, err
 	}
 	cfg := service.Config{Data: c.Data, Listen: c.Listen, EventStore: c.EventStore, Credentials: c.Credentials, StoreWait: c.StoreWait, Version: release, Node: c.node(p),
-		Council: councilFolder(c.Council), AcceptLostKeys: c.AcceptLostKeys, DemoClock: c.DemoClock, Logger: p.logger}
+		Council: councilFolder(c.Council), AcceptLostKeys: c.AcceptLostKeys, AcceptShorter: c.AcceptShorter, LookAgain: c.LookAgain, DemoClock: c.DemoClock, Logger: p.logger}
 	var err error
 	if cfg.ClaimScale, err = claimScale(); err != nil {
 		return service.Config{}, err

@@ -34,7 +34,7 @@ func sorts() []sort {
 		{"tariff-", is("main"), []string{policy.TypeTariffPublished}},
 		{"policy-", is("main"), []string{policy.TypePolicyPublished, policy.TypeTermsPublished}},
 		{"gazetteer-", is("main"), []string{policy.TypeGazetteerImported}},
-		{"ledger-", is("vault"), []string{ledger.TypeVaultBound}},
+		{"ledger-", is("vault"), []string{ledger.TypeVaultBound, ledger.TypeLogSetBack}},
 		{"ledger-", is("demo"), []string{ledger.TypeClockMoved, ledger.TypeProviderInstructed}},
 	}
 }

@@ -149,6 +149,8 @@ func (l *line) check(f *finder, body domain.Event) {
 		f.expect(e.Part >= 1 && e.Part <= e.Parts, RuleContent, "part %d of %d", e.Part, e.Parts)
 	case ledger.VaultBound:
 		f.expect(f.Meta.Revision == 0, RuleLifeCycle, "the ledger was bound to a vault again")
+	case ledger.LogSetBack:
+		f.expect(e.Agreed < e.Known, RuleContent, "the log was the same up to number %d, and %d was the newest known", e.Agreed, e.Known)
 	case ledger.ClockMoved:
 		f.expect(e.To.After(e.From), RuleInstant, "the simulated clock was put back")
 	}

@@ -105,6 +105,24 @@ func (v *Vault) insert(id string, person domain.AccountID, wrapped []byte) error
 	return err
 }
 
+// Erased lists the persons whose keys were destroyed, or who never get one.
+func (v *Vault) Erased() ([]domain.AccountID, error) {
+	rows, err := v.db.Query(`SELECT person FROM keys WHERE wrapped IS NULL ORDER BY person`)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []domain.AccountID
+	for rows.Next() {
+		var person domain.AccountID
+		if err := rows.Scan(&person); err != nil {
+			return nil, fmt.Errorf("keys: %w", err)
+		}
+		all = append(all, person)
+	}
+	return all, rows.Err()
+}
+
 // bury destroys a person's keyset and leaves the tombstone. The write-ahead
 // log still has earlier pages with the keyset in them, so it is emptied.
 func (v *Vault) bury(person domain.AccountID) error {

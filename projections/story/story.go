@@ -44,6 +44,8 @@ func Summary(e domain.Event) string {
 		return ofSearch(e)
 	case ledger.VaultBound:
 		return fmt.Sprintf("The ledger was tied to vault %s, whose keys open its sealed parts.", e.Vault)
+	case ledger.LogSetBack:
+		return fmt.Sprintf("The log lacked events that were in it before: it was the same up to number %d, and the newest event known had number %d. An admin accepted it.", e.Agreed, e.Known)
 	case ledger.ClockMoved:
 		return fmt.Sprintf("The simulated clock was put forward from %s to %s.", e.From.Format("2 Jan 2006 15:04 MST"), e.To.Format("2 Jan 2006 15:04 MST"))
 	case ledger.ProviderInstructed:

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"permitledger/cmd/permitledger/internal/desk"
+	"permitledger/cmd/permitledger/internal/known"
 	"permitledger/domain"
 	"permitledger/domain/property"
 	"permitledger/eventstore"
@@ -48,6 +49,8 @@ type Config struct {
 	// Because lists what does not work beside the read models, such as an event
 	// store that is away, for /readyz. It holds no personal data. Nil lists nothing.
 	Because func() []string
+	// Whole knows whether the log has all that was seen of it. Nil: it has.
+	Whole *known.Watch
 	// Registry gets the metrics of HTTP and is shown at /metrics. Nil is a
 	// registry of its own.
 	Registry *prometheus.Registry

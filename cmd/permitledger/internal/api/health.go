@@ -18,14 +18,23 @@ func (s *server) healthz(w http.ResponseWriter, r *http.Request) outcome {
 type readiness struct {
 	State   string   `json:"state"`
 	Because []string `json:"because"`
+	// Known and Agreed are there when the log was set back: the number of the
+	// newest event known, and the newest at which both are the same.
+	Known  *uint64 `json:"known,omitempty"`
+	Agreed *uint64 `json:"agreed,omitempty"`
 }
 
 // readyz is 503 until every read model has caught up with the log as it was at
 // the start. Afterwards it stays 200: what is degraded keeps nothing else from
-// working, and its own routes say 503.
+// working, and its own routes say 503. Only a log that was set back makes it 503
+// again.
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) outcome {
 	body, status := readiness{State: "ok", Because: []string{}}, http.StatusOK
-	if !s.Runner.Ready() {
+	if lost := s.setBack(); lost != nil {
+		body = readiness{State: "set-back", Because: s.because(), Known: &lost.Known.Ledger, Agreed: &lost.Agreed}
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "60")
+	} else if !s.Runner.Ready() {
 		body.State, status = "starting", http.StatusServiceUnavailable
 		for _, p := range s.Runner.Projections() {
 			if st := p.Status(); st.Behind > 0 || st.Trouble != "" {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"permitledger/cmd/permitledger/internal/known"
 	"permitledger/domain"
 	"permitledger/eventstore"
 	"permitledger/projections"
@@ -75,6 +76,11 @@ func (s *server) answer(w http.ResponseWriter, req *request) (answer, error) {
 		return answer{}, err
 	}
 	if req.route.command() {
+		if s.Whole != nil {
+			if err := s.Whole.Ready(req.Context()); err != nil {
+				return answer{}, err
+			}
+		}
 		if err := req.receive(w); err != nil {
 			return answer{}, err
 		}
@@ -115,6 +121,9 @@ const waitFor = 2 * time.Second
 // index of the whole ledger, so that the header means the same everywhere.
 func (s *server) await(req *request) error {
 	models := req.route.models
+	if lost := s.setBack(); lost != nil && len(models) > 0 {
+		return lost
+	}
 	for _, name := range models {
 		if s.Runner.Projection(name).Status().State == projections.Stopped {
 			return errStopped
@@ -156,8 +165,20 @@ func (s *server) abreast(req *request, model string) error {
 	return s.reach(req.Context(), model, head)
 }
 
+// setBack is the verdict when the log was set back, else nil. What the read
+// models have is no more in the log then.
+func (s *server) setBack() *known.SetBackError {
+	if s.Whole == nil {
+		return nil
+	}
+	return s.Whole.SetBack()
+}
+
 // reach waits for a read model to have applied the event at a position.
 func (s *server) reach(ctx context.Context, model string, position eventstore.Position) error {
+	if lost := s.setBack(); lost != nil {
+		return lost
+	}
 	ctx, cancel := context.WithTimeout(ctx, waitFor)
 	defer cancel()
 	err := s.Runner.Projection(model).WaitFor(ctx, position)

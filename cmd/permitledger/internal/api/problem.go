@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"permitledger/cmd/permitledger/internal/desk"
+	"permitledger/cmd/permitledger/internal/known"
 	"permitledger/domain"
 	"permitledger/domain/account"
 	"permitledger/domain/notice"
@@ -146,6 +147,16 @@ func problemOf(err error) problem {
 		if r.Actual >= 0 {
 			p.Revision = &r.Actual
 		}
+		return p
+	}
+	if _, ok := errors.AsType[*known.SetBackError](err); ok {
+		p := unavailable.problem("The ledger lacks entries that were in it before. It takes nothing and shows no lists until its operator has dealt with that.", "")
+		p.retryAfter = time.Minute
+		return p
+	}
+	if _, ok := errors.AsType[*known.MissingError](err); ok || errors.Is(err, known.ErrUndecided) {
+		p := unavailable.problem("It is being checked whether the ledger is whole: send the same request again, with the same key.", "")
+		p.retryAfter = 10 * time.Second
 		return p
 	}
 	if d, ok := errors.AsType[*account.TooManyDocumentsError](err); ok {

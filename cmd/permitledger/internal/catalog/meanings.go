@@ -42,6 +42,7 @@ var meanings = map[string]string{
 	"PeopleSearched": "A member of staff searched for people and was shown the records named.",
 
 	"VaultBound":         "The log belongs to this vault, whose keys open its sealed parts; written once.",
+	"LogSetBack":         "The log lacked events that were known before, and an admin accepted it: the newest number known, its event's id, and the newest number at which the log was the same.",
 	"ClockMoved":         "The simulated clock of a demonstration was put forward.",
 	"ProviderInstructed": "The simulated payment provider was told what to do next for an account.",
 }

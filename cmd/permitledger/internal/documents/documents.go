@@ -115,6 +115,37 @@ func (s *Store) Drop(account domain.AccountID, sum string) error {
 	return nil
 }
 
+// keptMark is added to the name of a document that is not dropped.
+const keptMark = ".kept"
+
+// Keep marks the documents that an account has, so that they are not dropped for
+// want of an application that names them. An empty account is every account.
+func (s *Store) Keep(account domain.AccountID) error {
+	pattern := string(account)
+	if pattern == "" {
+		pattern = "*"
+	}
+	paths, err := filepath.Glob(filepath.Join(s.dir, pattern, "*"))
+	if err != nil {
+		return fmt.Errorf("documents: %w", err)
+	}
+	for _, path := range paths {
+		if len(filepath.Base(path)) != 2*sha256.Size {
+			continue // a mark, or a file that is being written
+		}
+		if err := folder.WriteDurably(path+keptMark, nil); err != nil {
+			return fmt.Errorf("documents: %w", err)
+		}
+	}
+	return nil
+}
+
+// Kept reports whether a document was marked by Keep.
+func (s *Store) Kept(account domain.AccountID, sum string) bool {
+	_, err := os.Stat(s.path(account, sum) + keptMark)
+	return err == nil
+}
+
 // Erase removes all documents of a person. The key that opens them is
 // destroyed elsewhere; what nobody can open need not lie about.
 func (s *Store) Erase(account domain.AccountID) error {

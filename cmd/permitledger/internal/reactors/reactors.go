@@ -52,7 +52,21 @@ type Config struct {
 	// Settlements is the reactor that settles payments as soon as something
 	// happens. Nil: there is none, and they are settled here.
 	Settlements *Settlements
-	Logger      *slog.Logger
+	// Whole says when the log may be acted on. Nil: always.
+	Whole  Whole
+	Logger *slog.Logger
+}
+
+// Whole knows whether the log has all that was seen of it. While it does not,
+// nothing is done: what is due may be done already, by events that are lost.
+type Whole interface {
+	// Ready returns nil when the log is known to be whole now.
+	Ready(ctx context.Context) error
+	// Pass waits until the log is known to be whole, and returns for which
+	// session. It returns an error only when ctx ends.
+	Pass(ctx context.Context) (eventstore.SessionID, error)
+	// During returns a context that ends with that session.
+	During(ctx context.Context, on eventstore.SessionID) (context.Context, context.CancelFunc)
 }
 
 // Timekeeper does what falls due, in the order of its instants. It is safe for
@@ -107,7 +121,7 @@ func (t *Timekeeper) Run(ctx context.Context) error {
 func (t *Timekeeper) round(ctx context.Context) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.Desk.Ledger.Store().Connection().Up {
+	if !t.Desk.Ledger.Store().Connection().Up || t.ready(ctx) != nil {
 		return time.Second
 	}
 	_, err := t.catchUp(ctx, time.Time{})
@@ -123,6 +137,14 @@ func (t *Timekeeper) round(ctx context.Context) time.Duration {
 		t.Logger.Error("what falls due could not be read or done", "error", err)
 	}
 	return time.Second
+}
+
+// ready returns nil when the log may be acted on.
+func (t *Timekeeper) ready(ctx context.Context) error {
+	if t.Whole == nil {
+		return nil
+	}
+	return t.Whole.Ready(ctx)
 }
 
 // nap is how long nothing falls due.
@@ -161,6 +183,9 @@ func (t *Timekeeper) Walk(ctx context.Context, to time.Time) (eventstore.Positio
 func (t *Timekeeper) catchUp(ctx context.Context, to time.Time) (eventstore.Position, error) {
 	var end eventstore.Position
 	for ctx.Err() == nil {
+		if err := t.ready(ctx); err != nil {
+			return end, err
+		}
 		now := t.Clock.Now()
 		tasks, err := t.tasks(ctx, now, later(now, to), !to.IsZero())
 		if err != nil {

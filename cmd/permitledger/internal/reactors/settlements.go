@@ -45,6 +45,9 @@ const (
 // neither order nor repetition matters. What it cannot do is given to it again
 // and in the end parked, and meanwhile the timekeeper has taken it up.
 type Settlements struct {
+	// Whole says when the log may be acted on. Nil: always. It is set before Run.
+	Whole Whole
+
 	desk      *desk.Desk
 	simulated bool
 	logger    *slog.Logger
@@ -112,9 +115,13 @@ func (s *Settlements) Run(ctx context.Context) error {
 	defer cancel()
 	looking.Go(func() { s.watch(ctx) })
 	for {
-		err := s.join(ctx)
+		err := s.joinWhole(ctx)
 		if ctx.Err() != nil || errors.Is(err, eventstore.ErrClosed) {
 			return nil
+		}
+		if errors.Is(err, eventstore.ErrReplaced) {
+			s.unheard()
+			continue
 		}
 		if errors.Is(err, eventstore.ErrUnavailable) { // which is told elsewhere
 			s.unheard()
@@ -130,6 +137,24 @@ func (s *Settlements) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// joinWhole takes part in the group on one session, once the log is known to be
+// whole on it. It returns ErrReplaced when there is another session.
+func (s *Settlements) joinWhole(ctx context.Context) error {
+	if s.Whole == nil {
+		return s.join(ctx)
+	}
+	on, err := s.Whole.Pass(ctx)
+	if err != nil {
+		return err
+	}
+	during, stop := s.Whole.During(ctx, on)
+	defer stop()
+	if err = s.join(during); during.Err() != nil && !errors.Is(err, eventstore.ErrClosed) {
+		err = eventstore.ErrReplaced
+	}
+	return err
 }
 
 // join takes part in the group for as long as it is let.
@@ -229,6 +254,11 @@ func (s *Settlements) settle(ctx context.Context, e eventstore.Recorded) error {
 	at, err := eventstore.RecordedAt(e)
 	if err != nil {
 		return err
+	}
+	if s.Whole != nil {
+		if err := s.Whole.Ready(ctx); err != nil {
+			return err
+		}
 	}
 	// What later events have made due they nudge themselves, at their instants.
 	state, money, err := s.desk.Money(ctx, id, e.Position)

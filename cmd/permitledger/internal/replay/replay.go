@@ -18,6 +18,7 @@ import (
 
 	"permitledger/domain"
 	"permitledger/domain/audit"
+	"permitledger/domain/ledger"
 	"permitledger/domain/permit"
 	"permitledger/eventstore"
 )
@@ -49,6 +50,17 @@ type Report struct {
 	Permits    map[permit.Status]int `json:"permitsByState"` // at the knowledge clock
 	Count      uint64                `json:"violationCount"`
 	Violations []audit.Violation     `json:"violations"` // at most MaxViolations, in log order
+	SetBacks   []SetBack             `json:"logSetBacks"`
+}
+
+// SetBack is a place at which an admin accepted that the log lacked events that
+// were in it before. It is a fact and no violation.
+type SetBack struct {
+	Ledger     uint64         `json:"ledger"` // of the event that says so
+	RecordedAt time.Time      `json:"recordedAt"`
+	Known      uint64         `json:"known"`
+	KnownID    domain.EventID `json:"knownId"`
+	Agreed     uint64         `json:"agreed"`
 }
 
 // batchSize is how many events are handed to the workers together: enough that
@@ -76,7 +88,7 @@ func Run(ctx context.Context, l *eventstore.Ledger, o Options) (Report, error) {
 	began := time.Now()
 	run := &run{ledger: l, ids: ids, seed: maphash.MakeSeed(), whole: audit.NewWhole(), progress: o.Progress,
 		ordered: make(chan *batch, 4), report: Report{ByType: map[string]uint64{}, BySort: map[string]uint64{},
-			Streams: map[string]uint64{}, Violations: []audit.Violation{}}}
+			Streams: map[string]uint64{}, Violations: []audit.Violation{}, SetBacks: []SetBack{}}}
 	var workers sync.WaitGroup
 	for range o.Workers {
 		c := make(chan *batch, 4)
@@ -213,6 +225,9 @@ func (r *run) count(e audit.Entry) {
 	r.report.BySort[kind]++
 	if e.Meta.Revision == 0 {
 		r.report.Streams[kind]++
+	}
+	if b, ok := e.Body.(ledger.LogSetBack); ok {
+		r.report.SetBacks = append(r.report.SetBacks, SetBack{e.Ledger, e.Meta.At, b.Known, b.KnownID, b.Agreed})
 	}
 }
 

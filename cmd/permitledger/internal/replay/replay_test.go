@@ -359,3 +359,22 @@ func ofSlots() []tampering {
 			one(audit.RuleSlots), property.TypeSlotTaken},
 	}
 }
+
+func TestReplayListsASetBackApartAndAsNoViolation(t *testing.T) {
+	o := desktest.Open(t, noon{})
+	cmd := eventstore.Command{ID: "c1", Actor: domain.System(), Now: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)}
+	vault := eventstore.Aggregate[int, ledger.Event]{Evolve: func(n int, _ ledger.Event, _ eventstore.Envelope) int { return n + 1 }}
+	fact := ledger.LogSetBack{Known: 60, KnownID: "0b6f3e0a-0000-5000-8000-000000000001", Agreed: 50}
+	if _, err := eventstore.Handle(t.Context(), o.Ledger, ledger.VaultStream, vault, cmd, func(int, time.Time) ([]ledger.Event, error) {
+		return []ledger.Event{ledger.VaultBound{Vault: "one"}, fact}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := replay.Run(t.Context(), o.Ledger, replay.Options{TempDir: t.TempDir()})
+	if err != nil || r.Count != 0 || len(r.SetBacks) != 1 {
+		t.Fatalf("%d violations, set backs %+v, error %v: %+v", r.Count, r.SetBacks, err, r.Violations)
+	}
+	if b := r.SetBacks[0]; b.Ledger != r.Events || b.Known != 60 || b.KnownID != fact.KnownID || b.Agreed != 50 || !b.RecordedAt.Equal(cmd.Now) {
+		t.Errorf("the set back is %+v", b)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"permitledger/cmd/permitledger/internal/desk"
+	"permitledger/cmd/permitledger/internal/known"
 	"permitledger/cmd/permitledger/internal/outbox"
 	"permitledger/cmd/permitledger/internal/payments"
 	"permitledger/cmd/permitledger/internal/reactors"
@@ -36,7 +37,6 @@ func (s *Service) claimStore(ctx context.Context) (err error) {
 		return nil
 	})
 	s.vault.GuardKeys(s.claim.Held)
-	s.running.Go(s.watchClaim)
 	return nil
 }
 
@@ -48,8 +48,13 @@ func (s *Service) watchClaim() error {
 	case <-s.claim.Lost():
 	}
 	err := s.claim.Err()
-	if errors.Is(err, eventstore.ErrClaimGone) && s.whenClaimGone != nil {
-		return s.whenClaimGone(s.runCtx, err)
+	if !errors.Is(err, eventstore.ErrClaimGone) {
+		return err
+	}
+	// A server that was restored from an older backup has lost the claim, too. The
+	// service then stays, to show the log as it is and to name what is lost.
+	if _, setBack := errors.AsType[*known.SetBackError](s.LogWhole(s.runCtx)); setBack {
+		return nil
 	}
 	return err
 }

@@ -41,18 +41,6 @@ var grants = []api.Grant{
 // testConfig is what the tests' services have in common.
 func testConfig(t testing.TB) service.Config {
 	t.Helper()
-	s := begun(t, change...)
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("closing the service: %v", err)
-		}
-	})
-	return s
-}
-
-// begun is start for a test that closes the service.
-func begun(t testing.TB, change ...func(*service.Config)) *service.Service {
-	t.Helper()
 	tokens, err := api.NewTokens(grants...)
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +55,28 @@ func begun(t testing.TB, change ...func(*service.Config)) *service.Service {
 // start runs a whole service on a folder of its own.
 func start(t testing.TB, change ...func(*service.Config)) *service.Service {
 	t.Helper()
+	s := begun(t, change...)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("closing the service: %v", err)
+		}
+	})
+	return s
+}
+
+// begun is start for a test that closes the service.
+func begun(t testing.TB, change ...func(*service.Config)) *service.Service {
+	t.Helper()
+	s, err := tryStart(t, change...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// tryStart is begun for a service that may refuse.
+func tryStart(t testing.TB, change ...func(*service.Config)) (*service.Service, error) {
+	t.Helper()
 	cfg := testConfig(t)
 	for _, f := range change {
 		f(&cfg)
@@ -74,11 +84,7 @@ func start(t testing.TB, change ...func(*service.Config)) *service.Service {
 	if cfg.Data == "" {
 		cfg.Data = folder(t)
 	}
-	s, err := service.Open(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return service.Open(t.Context(), cfg)
 }
 
 // folder is a temporary folder with a name short enough for a socket in it.

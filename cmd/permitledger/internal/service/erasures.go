@@ -27,11 +27,34 @@ const erasuresFile = "erasures"
 // when the log still has that event in that place. A mark without a ledger
 // number is of a version that did not compare the keys: it is not believed.
 type erasuresMark struct {
+	Ledger   uint64 `json:"ledger,omitempty"` // marks of earlier versions have no number
 	Position string `json:"position"`
 	Stream   string `json:"stream"`
 	Revision uint64 `json:"revision"`
 	EventID  string `json:"eventId"`
-	Ledger   uint64 `json:"ledger"`
+	// Clock is the instant at which the event was recorded.
+	Clock time.Time `json:"clock,omitzero"`
+}
+
+// readErasuresMark reads the mark of a data folder as a place in the log. It is
+// false where there is none, or none that can be read.
+func readErasuresMark(data string) (eventstore.Place, bool, error) {
+	content, err := os.ReadFile(filepath.Join(data, folder.Keep, erasuresFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return eventstore.Place{}, false, nil
+	}
+	if err != nil {
+		return eventstore.Place{}, false, err
+	}
+	var m erasuresMark
+	if json.Unmarshal(content, &m) != nil || m.EventID == "" {
+		return eventstore.Place{}, false, nil
+	}
+	position, err := eventstore.ParsePosition(m.Position)
+	if err != nil {
+		return eventstore.Place{}, false, nil
+	}
+	return eventstore.Place{Ledger: m.Ledger, Position: position, Stream: m.Stream, Revision: m.Revision, ID: m.EventID, Clock: m.Clock}, true, nil
 }
 
 // errLogGone is returned for keys that were in use beside a log without a
@@ -83,7 +106,7 @@ func CheckLogThere(ctx context.Context, store *eventstore.Store, data string) er
 // the log uses, unless the operator has accepted as many.
 func (s *Service) compareKeep(ctx context.Context) error {
 	path := filepath.Join(s.cfg.Data, folder.Keep, erasuresFile)
-	from, number, err := s.erasuresDone(ctx, path)
+	from, number, err := s.erasuresDone(ctx)
 	if err != nil {
 		return fmt.Errorf("compare the keys with the log: %w", err)
 	}
@@ -115,7 +138,9 @@ func (s *Service) compareKeep(ctx context.Context) error {
 	if err := s.watchLosses(); err != nil || last == nil {
 		return err
 	}
-	content, err := json.Marshal(erasuresMark{last.Position.String(), last.Stream, last.Revision, last.ID.String(), number})
+	at, _ := eventstore.RecordedAt(*last) // without it the mark has no clock
+	content, err := json.Marshal(erasuresMark{Ledger: number, Position: last.Position.String(), Stream: last.Stream, Revision: last.Revision,
+		EventID: last.ID.String(), Clock: at})
 	if err == nil {
 		err = folder.WriteDurably(path, append(content, '\n'))
 	}
@@ -125,25 +150,19 @@ func (s *Service) compareKeep(ctx context.Context) error {
 	return nil
 }
 
-// erasuresDone returns the position and the ledger number up to which the keep
-// folder agrees with the log: 0 where there is no mark, or one of another log.
-func (s *Service) erasuresDone(ctx context.Context, path string) (eventstore.Position, uint64, error) {
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, 0, nil
-	}
-	if err != nil {
+// erasuresDone gives the position up to which nothing is to be done again, and
+// its ledger number: 0 where there is no mark, one without a number, or one of
+// another log. To look at everything again is always right.
+func (s *Service) erasuresDone(ctx context.Context) (eventstore.Position, uint64, error) {
+	m, some, err := readErasuresMark(s.cfg.Data)
+	if err != nil || !some || m.Ledger == 0 {
 		return 0, 0, err
-	}
-	var m erasuresMark
-	if json.Unmarshal(content, &m) != nil || m.Ledger == 0 {
-		return 0, 0, nil // comparing everything again is always right
 	}
 	for r, err := range s.Ledger.Store().Read(ctx, m.Stream, m.Revision) {
 		if err != nil {
 			return 0, 0, err
 		}
-		if r.ID.String() == m.EventID && r.Position.String() == m.Position {
+		if r.ID.String() == m.ID && r.Position == m.Position {
 			return r.Position, m.Ledger, nil
 		}
 		break

@@ -12,15 +12,9 @@ import (
 	"permitledger/domain"
 )
 
-// opened starts a service on a folder; the caller closes it.
-func opened(t *testing.T, data string, change ...func(*service.Config)) (*service.Service, error) {
-	t.Helper()
-	cfg := testConfig(t)
-	cfg.Data = data
-	for _, f := range change {
-		f(&cfg)
-	}
-	return service.Open(t.Context(), cfg)
+// on has a service use a folder.
+func on(data string) func(*service.Config) {
+	return func(cfg *service.Config) { cfg.Data = data }
 }
 
 func accepting(n int) func(*service.Config) {
@@ -30,10 +24,7 @@ func accepting(n int) func(*service.Config) {
 // during runs a service on a folder for as long as f takes.
 func during(t *testing.T, data string, f func(*service.Service, client), change ...func(*service.Config)) {
 	t.Helper()
-	s, err := opened(t, data, change...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := begun(t, append(change, on(data))...)
 	f(s, newClient(t, s))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -96,7 +87,7 @@ func TestStartRefusesAKeepFolderThatIsOlderThanTheLog(t *testing.T) {
 	replaceKeep(t, data, stale)
 
 	for _, n := range []int{0, 1, 2, 4} {
-		_, err := opened(t, data, accepting(n))
+		_, err := tryStart(t, on(data), accepting(n))
 		refusedFor(t, err, 1, 2)
 	}
 	check := func(s *service.Service, c client) {

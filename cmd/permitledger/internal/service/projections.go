@@ -183,12 +183,20 @@ func (k *kept) open(ctx context.Context, data, eventStore string, logger *slog.L
 	if _, err := eventstore.CheckVault(ctx, ledger, keys.ID()); err != nil {
 		return err
 	}
+	seen, watch, err := k.watchLog(ctx, data, store, eventStore == "", logger)
+	if err != nil {
+		return err
+	}
+	if err := seen.dropLost(ctx, watch, logger); err != nil {
+		return err
+	}
 	k.runner, err = projections.Open(ctx, projections.Config{
-		Dir: filepath.Join(data, folder.Projections), Ledger: ledger, Logger: logger,
+		Dir: filepath.Join(data, folder.Projections), Ledger: ledger, Logger: logger, Gate: watch,
 	}, models(func(subject string) string { return desk.OwnerKey(keys.Pepper(), subject) }, eventStore)...)
 	if err != nil {
 		return err
 	}
+	seen.models.Store(k.runner)
 	k.closers = append(k.closers, k.runner.Close)
 	return nil
 }

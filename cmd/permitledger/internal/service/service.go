@@ -25,6 +25,7 @@ import (
 	"permitledger/cmd/permitledger/internal/desk"
 	"permitledger/cmd/permitledger/internal/documents"
 	"permitledger/cmd/permitledger/internal/folder"
+	"permitledger/cmd/permitledger/internal/known"
 	"permitledger/cmd/permitledger/internal/outbox"
 	"permitledger/cmd/permitledger/internal/payments"
 	"permitledger/cmd/permitledger/internal/reactors"
@@ -87,6 +88,12 @@ type Config struct {
 	// to date, but for that of what falls due. Until then they show what they
 	// showed at the start, and /readyz says so: for a seeding, too.
 	HoldModels bool
+	// AcceptShorter accepts a log that lacks events which this folder has seen,
+	// where the number is the newest at which both are the same. Nil accepts none.
+	AcceptShorter *uint64
+	// LookAgain is how much later a missing event is looked for once more before
+	// the log counts as set back. Zero is known.LookAgain; tests scale it.
+	LookAgain time.Duration
 	// Logger gets what an operator should know, never personal data.
 	Logger *slog.Logger
 }
@@ -103,26 +110,25 @@ type Service struct {
 	// FollowModels is to be called once, and only with Config.HoldModels.
 	FollowModels func()
 
-	cfg       Config
-	clock     desk.Clock
-	simulated *clock.Simulated // nil with the machine's clock
-	vault     *vault.Vault
-	papers    *documents.Store
-	losses    lossReport
-	node      *node.Node // nil with a server of its own
-	provider  *payments.Simulator
-	reactor   *reactors.Settlements
-	listener  net.Listener
-	http      *http.Server
-	closers   []func() error // undone last to first
-	stop      context.CancelFunc
-	running   *errgroup.Group
-	runCtx    context.Context   // done when the service stops, or a part of it has failed
-	claim     *eventstore.Claim // nil with the embedded node
-	// whenClaimGone decides what happens when the claim is no longer in the event
-	// store. Its error ends the service. Nil: ErrClaimGone does.
-	whenClaimGone func(ctx context.Context, gone error) error
-	unanswered    bool // requests were still at work when the service closed
+	cfg        Config
+	clock      desk.Clock
+	simulated  *clock.Simulated // nil with the machine's clock
+	vault      *vault.Vault
+	seen       *seen
+	whole      *known.Watch
+	papers     *documents.Store
+	losses     lossReport
+	node       *node.Node // nil with a server of its own
+	provider   *payments.Simulator
+	reactor    *reactors.Settlements
+	listener   net.Listener
+	http       *http.Server
+	closers    []func() error // undone last to first
+	stop       context.CancelFunc
+	running    *errgroup.Group
+	runCtx     context.Context   // done when the service stops, or a part of it has failed
+	claim      *eventstore.Claim // nil with the embedded node
+	unanswered bool              // requests were still at work when the service closed
 }
 
 // Open starts everything and returns when requests are served. Read models
@@ -146,13 +152,18 @@ func Open(ctx context.Context, cfg Config) (_ *Service, err error) {
 	}()
 	for _, step := range []func(context.Context) error{
 		func(context.Context) error { return folder.Prepare(cfg.Data) },
-		s.openKeep, s.openLog, s.claimStore, s.compareKeep, s.bindVault, s.openModels,
+		s.openKeep, s.openLog, s.claimStore,
+		func(ctx context.Context) error { return s.checkWhole(ctx, runCtx) },
+		s.compareKeep, s.bindVault, s.openModels,
 		func(ctx context.Context) error { return s.startClock(ctx, runCtx) },
 		s.openDesk, s.openAdmin, s.serve,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if s.claim != nil {
+		s.running.Go(s.watchClaim)
 	}
 	s.StartTimers = func() {
 		s.running.Go(func() error { return s.reactor.Run(runCtx) })
@@ -274,15 +285,20 @@ func (s *Service) firstInstant() time.Time {
 }
 
 func (s *Service) openModels(ctx context.Context) (err error) {
+	if err := s.seen.dropLost(ctx, s.whole, s.cfg.Logger); err != nil {
+		return err
+	}
 	s.Runner, err = projections.Open(ctx, projections.Config{
 		Dir: filepath.Join(s.cfg.Data, folder.Projections), Ledger: s.Ledger, Logger: s.cfg.Logger, Registerer: s.Registry,
+		Gate: s.whole,
 	}, models(s.owner, s.cfg.EventStore)...)
 	if err != nil {
 		return err
 	}
 	s.onClose(s.Runner.Close)
+	s.seen.models.Store(s.Runner)
 	if p := s.Runner.Projection(streams.Name); p != nil {
-		s.Ledger.UseCopy(streams.NewReader(p))
+		s.Ledger.UseCopy(copyWhileWhole{streams.NewReader(p), s.whole})
 	}
 	return nil
 }
@@ -323,8 +339,9 @@ func (s *Service) openDesk(ctx context.Context) (err error) {
 	if s.reactor, err = reactors.NewSettlements(s.Desk, s.simulated != nil, s.cfg.Logger, s.Registry); err != nil {
 		return err
 	}
+	s.reactor.Whole = s.whole
 	s.Timekeeper = reactors.New(reactors.Config{Desk: s.Desk, Due: due.NewReader(s.Runner.Projection(due.Name)),
-		Provider: provider, Clock: s.clock, Simulated: s.simulated, Settlements: s.reactor, Logger: s.cfg.Logger})
+		Provider: provider, Clock: s.clock, Simulated: s.simulated, Settlements: s.reactor, Whole: s.whole, Logger: s.cfg.Logger})
 	return nil
 }
 

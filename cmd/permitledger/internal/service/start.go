@@ -51,6 +51,9 @@ func (s *Service) awaitStore(ctx context.Context, store *eventstore.Store) error
 // because tells readers of /readyz what does not work beside the read models.
 func (s *Service) because() []string {
 	reasons := append(s.reactor.Because(), s.losses.reasons(s.papers)...)
+	if err := s.whole.Refusal(); err != nil {
+		reasons = append(reasons, err.Error())
+	}
 	store := s.Ledger.Store()
 	everywhere := false
 	for _, refused := range store.Refused() {
@@ -163,7 +166,7 @@ func (s *Service) InstructProvider(ctx context.Context, account domain.AccountID
 // handler makes the HTTP interface over the parts.
 func (s *Service) handler() http.Handler {
 	cfg := api.Config{Desk: s.Desk, Runner: s.Runner, Tokens: s.cfg.Tokens, Registry: s.Registry, Logger: s.cfg.Logger,
-		Because: s.because}
+		Because: s.because, Whole: s.whole}
 	if s.simulated != nil {
 		cfg.Demo = s.Timekeeper
 	}
