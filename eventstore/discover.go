@@ -59,6 +59,14 @@ func (s *Store) Await(ctx context.Context) error {
 		return err
 	}
 	s.conn.release(session, nil)
+	if !s.conn.connection().Up { // a session was made, and no call answered on it yet
+		_, err = call(ctx, s.conn, forEver, s.cfg.TryTimeout, func(ctx context.Context, c *esdb.Client) (struct{}, error) {
+			return struct{}{}, readLast(ctx, c)
+		})
+		if err != nil && transient(err) {
+			return unavailable(ctx, err)
+		}
+	}
 	return nil
 }
 
