@@ -11,19 +11,19 @@ import (
 
 var allCases = []Case{
 	{Number: "6.1", Name: "$all forwards", check: checkAllForwards,
-		Rule: "Reading $all forwards begins with the event at the position that is named; from the end it gives nothing."},
+		Rule: "Reading $all forwards begins with the event at the named position; from the end it returns nothing."},
 	{Number: "6.2", Name: "$all backwards", check: checkAllBackwards,
-		Rule: "Reading $all backwards begins before the position that is named; from the start it gives nothing, from the end the newest event."},
+		Rule: "Reading $all backwards begins before the named position; from the start it returns nothing, from the end the newest event."},
 	{Number: "6.3", Name: "the order of $all", check: checkAllOrder,
-		Rule: "$all holds every event once, in the order of positions, which is the order in which they were acknowledged. Backwards is the same order turned round."},
+		Rule: "$all has every event once, in the order of positions, which is the order in which they were acknowledged. Backwards is the same order turned round."},
 	{Number: "6.4", Name: "what $all shows", check: checkAllShows,
-		Rule: "$all shows metadata, deletions and what is deleted or truncated in its stream, until the server scavenges."},
+		Rule: "$all shows metadata, deletions, and deleted and truncated events, until the server scavenges."},
 	{Number: "6.5", Name: "reading $all with a filter", check: checkAllFilter, OtherPrograms: "The ledger filters subscriptions, and no reads.",
-		Rule: "A read of $all takes a filter: prefixes or a regular expression, found anywhere, on the stream's name or the event's type, of both the expression; the count is of what fits."},
+		Rule: "A read of $all accepts a filter on the stream's name or the event's type: prefixes, or a regular expression that may match anywhere. The count is of matching events."},
 	{Number: "6.6", Name: "following $all with a filter", check: checkFollowFilter,
-		Rule: "A subscription to $all takes prefixes of streams' names as a filter, whatever the search window."},
+		Rule: "A subscription to $all accepts prefixes of streams' names as a filter, whatever the search window."},
 	{Number: "6.7", Name: "following $all with other filters", check: checkFollowOtherFilters, OtherPrograms: "The ledger's subscription filters by prefixes of streams' names.",
-		Rule: "A subscription to $all takes the filters of a read, also without a search window."},
+		Rule: "A subscription to $all accepts the filters of a read, also without a search window."},
 }
 
 func checkAllForwards(r *room) {

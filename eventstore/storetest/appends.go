@@ -16,13 +16,13 @@ import (
 
 var appendCases = []Case{
 	{Number: "1.1", Name: "version", check: checkVersion,
-		Rule: "The server says which version it is, in numbers, and is 22.6 or later: earlier ones do not say where in the log an event of a stream lies."},
+		Rule: "The server says which version it is, in numbers, and is 22.6 or later: earlier ones do not return the position of a stream's event."},
 	{Number: "1.2", Name: "a batch", check: checkBatch,
 		Rule: "A batch is written whole and in order. The answer holds the revision and the position of its last event."},
 	{Number: "1.3", Name: "batches of several writers", check: checkContiguous,
 		Rule: "In $all the events of one batch follow each other with nothing of another batch between them, however many write at once."},
 	{Number: "1.4", Name: "an event as it was given", check: checkRoundTrip,
-		Rule: "An event comes back as it was given: id, type, data, metadata and whether it is JSON, byte for byte; also empty, binary and with names in any script."},
+		Rule: "A read returns each event as it was appended: id, type, data, metadata and whether it is JSON, byte for byte; also empty, binary and with names in any script."},
 	{Number: "1.5", Name: "content types", check: checkContentTypes, OtherPrograms: "The ledger sends application/json, and a copy application/octet-stream too. Neither sends other properties.",
 		Rule: "A content type other than application/json comes back as application/octet-stream, and no other metadata property of the client's is kept."},
 	{Number: "1.6", Name: "created", check: checkCreated, OtherPrograms: "The ledger uses the instant inside each event.",
@@ -30,15 +30,15 @@ var appendCases = []Case{
 	{Number: "1.7", Name: "no events", check: checkNoEvents, OtherPrograms: "The ledger appends no empty batch.",
 		Rule: "An append without events is checked like any other, writes nothing, and answers with the stream's present revision."},
 	{Number: "1.8", Name: "the size limit", check: checkAppendSize,
-		Rule: "An append of 1 MiB is taken. One of more is refused with maximum-append-size-exceeded and the limit, and nothing of it is written. (A server with another MaxAppendSize fails this case knowingly.)"},
+		Rule: "An append of 1 MiB is accepted. A larger one is refused with maximum-append-size-exceeded and the limit, and nothing of it is written. (This case fails on a server with another MaxAppendSize.)"},
 	{Number: "1.9", Name: "malformed events", check: checkMalformed, OtherPrograms: "The ledger's client sends no such append.",
 		Rule: "An event without id, type or content type, and an append without a stream's name or an expected revision, or with events before these, is refused, and nothing of its batch is written."},
 	{Number: "1.10", Name: "forms of ids", check: checkForms, OtherPrograms: "The ledger's client sends and reads ids as two numbers.",
-		Rule: "Ids are taken as text and as two numbers, and given in the form that the reader asks for."},
+		Rule: "The server accepts ids as text and as two numbers, and returns them in the form that the reader asks for."},
 	{Number: "1.11", Name: "one id more than once", check: checkSameID,
-		Rule: "One id may stand twice in a batch, and in several streams: each is an event."},
+		Rule: "One id may be used twice in a batch, and in several streams: each is an event."},
 	{Number: "1.12", Name: "asking for the leader", check: checkLeader,
-		Rule: "Who asks that the leader answers, with the header requires-leader, is served by it as anybody is: appends, reads and subscriptions."},
+		Rule: "The leader serves requests with the header requires-leader like all others: appends, reads and subscriptions."},
 }
 
 func checkVersion(r *room) {

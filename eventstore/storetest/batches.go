@@ -17,11 +17,11 @@ import (
 // out by trying: one that does not advertise it may serve it all the same.
 var batchCases = []Case{
 	{Number: "1.13", Name: "BatchAppend", check: checkBatches, OtherPrograms: noBatchAppend,
-		Rule: "BatchAppend takes many batches over one call, in pieces and mixed. They are decided in the order in which they become final, and each is answered under the id that it came with, with the revision and the position of its last event."},
+		Rule: "BatchAppend accepts many batches over one call, in pieces and mixed. The server decides them in the order in which they become final. Each answer has the batch's own id, and the revision and the position of its last event."},
 	{Number: "1.14", Name: "BatchAppend and Append", check: checkBatchRepeats, OtherPrograms: noBatchAppend,
 		Rule: "A batch that was written by Append is a repeat by BatchAppend, and the other way round: the answer is the first one, and nothing is written."},
 	{Number: "1.15", Name: "refusals of BatchAppend", check: checkBatchRefusals, OtherPrograms: noBatchAppend,
-		Rule: "BatchAppend answers a batch that it refuses with a status that says why in its details: with what was expected and what is, with the limit, or that the stream is deleted or the time was over. Nothing of it is written, and the others of its call are."},
+		Rule: "When BatchAppend refuses a batch, the details of the status name the reason: the expected and the actual revision, the limit, a deleted stream or a timeout. Nothing of that batch is written; the other batches of the call are."},
 }
 
 // batchCall is a call of BatchAppend. Every wait on it is bounded.

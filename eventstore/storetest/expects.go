@@ -11,19 +11,19 @@ import (
 
 var expectCases = []Case{
 	{Number: "2.1", Name: "expectations that hold", check: checkExpected,
-		Rule: "An append is taken where the stream is as expected: absent, or at a revision."},
+		Rule: "An append is accepted if the stream is as expected: absent, or at a revision."},
 	{Number: "2.2", Name: "expectations that do not hold", check: checkUnexpected,
-		Rule: "An append is refused where the stream is not as expected. The refusal repeats what was expected and says what is; nothing of the batch is written."},
+		Rule: "An append is refused if the stream is not as expected. The refusal names the expected and the actual revision; nothing of the batch is written."},
 	{Number: "2.3", Name: "the fields of a refusal", check: checkWrongFields, OtherPrograms: "The ledger's client reads today's fields, which rule 2.2 covers.",
-		Rule: "The refusal is an answer, not an error, and holds what was expected and what is in the fields of today's clients and of those before 20.6.1."},
+		Rule: "The refusal is an answer, not an error. It has the expected and the actual revision in the fields of today's clients and of those before 20.6.1."},
 	{Number: "2.4", Name: "one of many writers", check: checkRace,
-		Rule: "Of many who expect the same revision at once exactly one is taken, and all the others are refused."},
+		Rule: "Of many appends that expect the same revision at once, the server accepts exactly one and refuses all the others."},
 	{Number: "2.5", Name: "a repeat at a revision", check: checkRepeatExact,
 		Rule: "A batch that was written at the revision that it expects is not written again: the answer is the first one, also long after and when others have written meanwhile."},
 	{Number: "2.6", Name: "a repeat at no revision", check: checkRepeatAny, OtherPrograms: revisionNamed,
-		Rule: "A batch that was just written and names no revision is recognised by its ids, whole, in part or in another order: the answer is the first one, and nothing is written. One that goes on with something new is refused. One that begins with something new is written whole, and so is one in another stream."},
+		Rule: "A batch that was just written and names no revision is recognised by its ids, whole, in part or in another order: the answer is the first one, and nothing is written. A batch that goes on with new events is refused. A batch that begins with a new event is written whole, and so is one in another stream."},
 	{Number: "2.7", Name: "a repeat in part", check: checkRepeatPart,
-		Rule: "The beginning of a batch, and its rest at the revision between, are repeats too. What begins as a repeat and goes on with something new is refused."},
+		Rule: "The beginning of a batch, and its rest at the revision between, are repeats too. A batch that begins as a repeat and goes on with new events is refused."},
 	{Number: "2.8", Name: "a repeat in another order", check: checkRepeatOrder,
 		Rule: "At a revision another order is another batch, and refused."},
 	{Number: "2.9", Name: "a repeat in another stream", check: checkRepeatElsewhere,
@@ -31,7 +31,7 @@ var expectCases = []Case{
 	{Number: "2.10", Name: "other events at a past revision", check: checkNoRepeat,
 		Rule: "Other events than those written at a past revision are refused, however much of them is the same."},
 	{Number: "2.11", Name: "expectations of no revision", check: checkUnnumbered, OtherPrograms: revisionNamed,
-		Rule: "An append that names no revision is taken whatever the stream is, or only where it exists, as it says. A stream that only has metadata exists, and so does a deleted one that was described again."},
+		Rule: "An append without a revision is accepted always, or only if the stream exists, as it asks. A stream with metadata alone exists, and so does a deleted one with new metadata."},
 }
 
 func checkExpected(r *room) {

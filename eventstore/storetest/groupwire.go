@@ -13,13 +13,13 @@ import (
 
 var groupWireCases = []Case{
 	{Number: "8.16", Name: "refusals about groups", check: checkGroupRefusals, persistent: true, OtherPrograms: noGroups,
-		Rule: "A refusal about a group names its kind, the stream and the group, and for settings with which no group can work also why. A group of $all that is asked for as one of a stream is refused and not made."},
+		Rule: "A refusal about a group names its kind, the stream and the group, and for impossible settings the reason. A request for a group of the stream $all is refused, and no group is made."},
 	{Number: "8.17", Name: "groups of older clients", check: checkOlderGroup, persistent: true, OtherPrograms: noGroups,
-		Rule: "A group is also made and changed in the form of clients of before 21.10, and its events are given and answered by ids as text. The first message confirms with stream::group."},
-	{Number: "8.18", Name: "a group of what is hidden", check: checkHiddenGroup, persistent: true, OtherPrograms: noGroups,
-		Rule: "A group leaves out what metadata and deletions hide of its stream."},
-	{Number: "8.19", Name: "what a group writes down", check: checkGroupStreams, persistent: true, OtherPrograms: noGroups,
-		Rule: "A group's checkpoints and parked events are streams of their own, which $all does not show for a group of $all, and which go with the group: made again, it starts from scratch."},
+		Rule: "A group is also made and changed in the form of clients of before 21.10, and its events are sent and answered by ids as text. The first message confirms with stream::group."},
+	{Number: "8.18", Name: "a group and hidden events", check: checkHiddenGroup, persistent: true, OtherPrograms: noGroups,
+		Rule: "A group omits the events of its stream that metadata and deletions hide."},
+	{Number: "8.19", Name: "the streams of a group", check: checkGroupStreams, persistent: true, OtherPrograms: noGroups,
+		Rule: "A group's checkpoints and parked events are in streams of their own. A group of $all does not receive them. They are deleted with the group: made again, it starts from scratch."},
 	{Number: "8.20", Name: "changing a group of $all", check: checkChangedFilter, persistent: true, OtherPrograms: noGroups,
 		Rule: "A group of $all that is changed keeps its filter."},
 }

@@ -9,11 +9,11 @@ import (
 
 var linkCases = []Case{
 	{Number: "5.1", Name: "links followed", check: checkLinks, OtherPrograms: noLinks,
-		Rule: "Who asks for it gets, with each link, the event that it points at; who does not gets the link alone. Places and counts are those of the links."},
+		Rule: "A read that resolves links returns each link with the event that it points at; any other read returns the link alone. Revisions and counts are those of the links."},
 	{Number: "5.2", Name: "broken links", check: checkBroken, OtherPrograms: noLinks,
-		Rule: "A link whose event is gone, hidden or never was comes alone, and ends nothing. What is no link at all comes as it is."},
+		Rule: "A link whose event is gone, hidden or never existed is returned alone, and the read goes on. Any other event is returned as it is."},
 	{Number: "5.3", Name: "links into odd streams", check: checkOddLinks, OtherPrograms: noLinks,
-		Rule: "A link points into the stream that is named after its first @, whatever stands in that name."},
+		Rule: "The stream of a link is the text after the first @, whatever that name has in it."},
 	{Number: "5.4", Name: "links in $all and subscriptions", check: checkLinksElsewhere, OtherPrograms: noLinks,
 		Rule: "Links are followed in reads of $all and in subscriptions as in a stream, in history and live."},
 }

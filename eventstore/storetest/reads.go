@@ -12,11 +12,11 @@ import (
 
 var readCases = []Case{
 	{Number: "3.1", Name: "a stream that is not there", check: checkMissing,
-		Rule: "Reading a stream that was never written says that it is not found, in both directions and from anywhere."},
+		Rule: "Reading a stream that was never written returns NotFound, in both directions and from anywhere."},
 	{Number: "3.2", Name: "forwards", check: checkForwards,
-		Rule: "Reading forwards begins with the revision that is named, gives at most as many events as asked for, and nothing from beyond the end."},
+		Rule: "Reading forwards begins with the named revision, and returns at most as many events as asked for, and none from beyond the end."},
 	{Number: "3.3", Name: "backwards", check: checkBackwards,
-		Rule: "Reading backwards begins with the revision that is named, from the end or from beyond it with the last event, and from the start gives the first event alone."},
+		Rule: "Reading backwards begins with the named revision, from the end or from beyond it with the last event. From the start it returns the first event alone."},
 	{Number: "3.4", Name: "numbers out of range", check: checkOutOfRange, OtherPrograms: "The ledger sends no such number.",
 		Rule: "A revision or position of 2^63 or more that is not the one for the end is refused; so is a commit position before its prepare position."},
 	{Number: "3.5", Name: "nothing asked for", check: checkCountZero, OtherPrograms: "The ledger makes no such read.",
@@ -24,11 +24,11 @@ var readCases = []Case{
 	{Number: "3.6", Name: "a long stream", check: checkLong,
 		Rule: "A stream of many pages is read whole and in order, in both directions, also from its middle."},
 	{Number: "3.7", Name: "positions", check: checkPositions,
-		Rule: "A stream's events say where in $all they lie: there the same events are found, in the same order."},
+		Rule: "A stream's events have their positions in $all: the same events are there, in the same order."},
 	{Number: "3.8", Name: "where a stream begins and ends", check: checkEdges, OtherPrograms: "The ledger's client does not ask for it.",
-		Rule: "Who asks for it is told the stream's last revision after the events, and where it goes on when nothing of it lies where the read began."},
+		Rule: "A client that asks for it receives the stream's last revision after the events, and the next revision to read if the stream has no event where the read began."},
 	{Number: "3.9", Name: "malformed reads", check: checkMalformedReads, OtherPrograms: "The ledger's client sends no such request.",
-		Rule: "A read that does not say what it reads, how much, in which form it wants ids, or whether it has a filter, is refused and returns no event; so is a filter on a stream, one that checks nothing or has checkpoints after no events, and a subscription backwards."},
+		Rule: "A read that does not say what it reads, how much, in which form it wants ids, or whether it has a filter, is refused and returns no event. So is a filter on a stream, an empty filter, a filter with checkpoints after no events, and a subscription backwards."},
 }
 
 func checkMissing(r *room) {

@@ -41,7 +41,7 @@ type Case struct {
 
 // Reasons why the ledger does without several rules.
 const (
-	noBatchAppend = "The ledger makes one call for each append. A copy reads both sides again at its end."
+	noBatchAppend = "The ledger makes one call for each append. A copy uses BatchAppend, and reads both sides again at its end."
 	revisionNamed = "Each append of the ledger, and of a copy, names a revision, or that there is no stream."
 	noMetadata    = "The ledger's streams have no metadata, and a copy reads $all, which hides nothing."
 	noLinks       = "The ledger writes no links and asks for none to be followed."
