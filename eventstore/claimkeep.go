@@ -120,7 +120,7 @@ func (c *Claim) Because() error {
 	if c.stream.state.fresh(now, c.stream.state.session) {
 		return nil
 	}
-	text := fmt.Sprintf("the claim on the event store was last confirmed %s ago, and nothing is done without it", now.since(c.stream.state.counted).Round(time.Second))
+	text := fmt.Sprintf("the claim on the event store was last confirmed %s ago, and the service does nothing without it", now.since(c.stream.state.counted).Round(time.Second))
 	if c.failed != nil {
 		return fmt.Errorf("%s: %w", text, c.failed)
 	}

@@ -26,7 +26,7 @@ type Connection struct {
 	Reason string
 }
 
-// Connection tells how the connection is. It asks nobody. A server that refuses
+// Connection returns the state of the connection. It asks no server. A server that refuses
 // a right everywhere counts as away since then.
 func (s *Store) Connection() Connection {
 	c := s.conn.connection()

@@ -27,7 +27,7 @@ func newMetrics(reg prometheus.Registerer, connection func() Connection) (*metri
 		Help:      "Appends to the event store by outcome.",
 	}, []string{"outcome"}), refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "permitledger", Subsystem: "eventstore", Name: "refused_total",
-		Help: "Requests that the event store refused for want of a right, those of the probe included, by right.",
+		Help: "Requests that the event store refused for lack of a right, including those of the probe, by right.",
 	}, []string{"right"})}
 	for _, o := range []string{outcomeDone, outcomeConflict, outcomeResent, outcomeFailed} {
 		m.appends.WithLabelValues(o)
@@ -49,7 +49,7 @@ func newMetrics(reg prometheus.Registerer, connection func() Connection) (*metri
 func upGauge(connection func() Connection) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "permitledger", Subsystem: "eventstore", Name: "up",
-		Help: "1 while the event store can be reached and refuses no right everywhere, else 0.",
+		Help: "1 while the event store can be reached and refuses nothing but single streams, else 0.",
 	}, func() float64 {
 		if connection().Up {
 			return 1

@@ -13,7 +13,7 @@ import (
 type Right string
 
 const (
-	// RightCredentials is to be known by user and password at all.
+	// RightCredentials: the server knows the user and the password.
 	RightCredentials Right = "credentials"
 	// RightReadAll is to read $all ($r of $all).
 	RightReadAll Right = "read_all"

@@ -66,7 +66,7 @@ func (c *connector) madeLocked(s *session) {
 	if c.away {
 		return
 	}
-	// Nobody was told of an outage, so only the curious are told of the session.
+	// No outage was logged, so the session is logged for debugging only.
 	c.logger.Debug("event store connected", "after", time.Since(c.since).Round(time.Millisecond))
 	c.since, c.reason = s.made, ""
 }

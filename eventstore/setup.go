@@ -171,7 +171,7 @@ func (s *Store) boundCheck(ctx context.Context, _ Setup) (string, error) {
 	if err := s.putObject(ctx, stream, "$metadata", expected, metadata, bound, 1); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("had one event kept of %s, where the right to write is tried", CheckStream), nil
+	return fmt.Sprintf("limited %s, where serve tries its right to write, to one event", CheckStream), nil
 }
 
 // listIn is the access list under a key of an object, empty where there is none.

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Access is who may do what on a server beside its admins and the ledger's user.
+// Access lists the rights of others than the admins and the ledger's user.
 type Access struct {
 	// User says whether the server knows the ledger's user.
 	User UserState `json:"user"`
-	// Open says that the server asks nobody who they are: whoever reaches it may
-	// do everything.
+	// Open says that the server asks for no user: anyone who reaches it may do
+	// everything.
 	Open bool `json:"open"`
 	// ReadAll are the others who may read $all, and Write those who may write
 	// streams that have no access list of their own. "$all" is every user.
@@ -42,7 +42,7 @@ const (
 	UserUnknown  UserState = "cannot be asked"
 )
 
-// Access tells an admin who may do what beside the ledger's user. It reads the
+// Access lists the rights of others beside the ledger's user. It reads the
 // metadata of all streams of the ledger.
 func (s *Store) Access(ctx context.Context, user string) (a Access, err error) {
 	if a.User, err = s.userState(ctx, user); err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 type configCommand struct {
-	Check configCheckCommand `cmd:"" help:"Say what serve would use with these flags and this environment, and whether it would start. It changes nothing but one event in the stream permitledger-check of --eventstore, by which it tries the right to write, and takes the flags of serve."`
+	Check configCheckCommand `cmd:"" help:"Print the settings that serve would use with these flags and this environment, and whether it would start. It takes the flags of serve. It changes nothing but one event in the stream permitledger-check of --eventstore, by which it tries the right to write."`
 }
 
 type configCheckCommand struct {

@@ -46,7 +46,7 @@ func (c serveCommand) Run(p *program) error {
 	deaf := onHangup(func() { // before anything else: SIGHUP must not end a start either
 		select {
 		case hangups <- struct{}{}:
-		default: // one is to be answered already
+		default: // a reload is already pending
 		}
 	})
 	defer deaf()

@@ -21,13 +21,13 @@ type setupCommand struct {
 // Help is what --help says beside the flags.
 func (setupCommand) Help() string {
 	return "It sets the default access list in $settings, so that only the ledger's user and admins write and read and only admins delete; " +
-		"lets that user read $all; has one event kept of permitledger-check, where serve tries its right to write; and makes the persistent subscriptions of " +
-		"the ledger's reactors. What is as it should be is left alone, so it " +
+		"lets that user read $all; limits permitledger-check, where serve tries its right to write, to one event; and makes the persistent subscriptions of " +
+		"the ledger's reactors. It changes only what differs, so it " +
 		"may be run again, and has to be after an upgrade that brings new reactors. Then serve needs no admin's rights. " +
-		"It prints a line for each thing that it has done, and then names who else may read $all and write the ledger's streams."
+		"It prints a line for each change, and then names the other users who may read $all and write the ledger's streams."
 }
 
-// setupReport is what a program reads of a setup.
+// setupReport is the document that --json prints.
 type setupReport struct {
 	Done   []string           `json:"done"`
 	Access *eventstore.Access `json:"access"` // null: the setup failed before
@@ -80,10 +80,10 @@ func (c setupCommand) print(p *program, r setupReport) error {
 	return nil
 }
 
-// lines says in sentences who may do what beside the ledger's user.
+// lines lists in sentences the rights of others beside the ledger's user.
 func (c setupCommand) lines(a eventstore.Access) []string {
 	if a.Open {
-		return []string{"This server asks nobody who they are: whoever reaches it may read and write everything."}
+		return []string{"This server asks for no user: anyone who reaches it may read and write everything."}
 	}
 	var lines []string
 	switch a.User {

@@ -14,7 +14,7 @@ func TestSetupNamesOthersInSentences(t *testing.T) {
 		want   []string
 	}{
 		{eventstore.Access{Open: true, User: eventstore.UserUnknown, ReadAll: []string{"$all"}},
-			[]string{"This server asks nobody who they are: whoever reaches it may read and write everything."}},
+			[]string{"This server asks for no user: anyone who reaches it may read and write everything."}},
 		{eventstore.Access{User: eventstore.UserMissing, ReadAll: []string{"first", "otto"}, Write: []string{"$all", "otto"},
 			Streams: []eventstore.StreamAccess{{Stream: "permit-1", Write: []string{"rita"}}}},
 			[]string{"The user ledger does not exist on this server: make it with the server's own tools.",

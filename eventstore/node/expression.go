@@ -103,7 +103,7 @@ type options struct {
 	dotAll     bool // s
 }
 
-// translator reads an expression and writes it anew.
+// translator reads an expression and writes its translation.
 type translator struct {
 	rest []rune
 	out  strings.Builder

@@ -10,7 +10,7 @@ import (
 // keyCorrelation is where the metadata of an event hold its correlation id.
 const keyCorrelation = "$correlationId"
 
-// pins tells which events go to the same consumer of a group: those of one
+// pins decides which events go to the same consumer of a group: those of one
 // stream or, by correlation, those with one correlation id.
 type pins struct {
 	correlation bool

@@ -123,7 +123,8 @@ func kept(stream, group, what string) string {
 }
 
 // checkpoint is the newest checkpoint of a stream's group in the group's own
-// stream, empty where there is none. What info says may come before the event.
+// stream, empty where there is none. The group's information may change before the
+// event is written.
 func (r *room) checkpoint(stream, group string) string {
 	events, err := r.readWith(kept(stream, group, "checkpoint"), esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}}, 1)
 	if codeOf(err) == "not found" {

@@ -2,25 +2,25 @@
 // is empty, so that a ledger can move: from the embedded node to a cluster,
 // from one cluster to the next, and back.
 //
-// What is copied is every stream but the server's own (those that begin with
-// $) and the service's (permitledger-), each event with its id, type, data,
-// metadata and content type at its revision, in the order of $all; metadata of
-// streams, deletions and tombstones among them. So an event has the same ledger
-// number in the copy. What a server makes itself cannot be copied: positions,
-// the time at which it took an event, and the ids of tombstones and of the
+// It copies every stream but the server's own (those that begin with $) and the
+// service's (permitledger-): each event with its id, type, data, metadata and
+// content type at its revision, in the order of $all, and also the metadata,
+// deletions and tombstones of streams. So an event has the same ledger
+// number in the copy. It cannot copy what a server makes itself: positions,
+// the time at which it stored an event, and the ids of tombstones and of the
 // metadata that it writes when a stream is deleted or written again.
 //
-// There is one loop, and no note of how far a copy is. The target's own log
-// tells: it is read beside the source's and has to be the beginning of the same
-// log; where it ends, copying goes on. So a copy that was interrupted, one whose
+// There is one loop, and no note of how far a copy is. The target's own log is
+// that note: it is read beside the source's and must be the beginning of the
+// same log; where it ends, copying goes on. So a copy that was interrupted, one whose
 // last append has an unknown outcome, and one that a source has outgrown are the
 // same case, and every run begins with checking what the ones before have done.
 // One thing cannot be taken up again: a target that has got events in another
 // order, see ErrOrder.
 //
 // Begin reading at Copy, then copier.run; several.go has the appends under way.
-// Nothing here locks anything: who copies stops the writers of both sides, and
-// is told when they did not.
+// Nothing here locks anything: the caller stops the writers of both sides, and
+// the report names events that came meanwhile.
 package transfer
 
 import (
@@ -118,7 +118,7 @@ type Report struct {
 
 // Copy brings everything that the source holds now into the target, which is
 // empty or holds the beginning of the same log, and verifies that both are the
-// same. Streams of the servers' own count for nothing there. Whatever ends it
+// same. Streams of the servers' own do not count there. After any error
 // but ErrOrder, the same call goes on where it stopped.
 func Copy(ctx context.Context, from, to *eventstore.Store, o Options) (Report, error) {
 	c := &copier{from: from.Verbatim(), to: to.Verbatim(), Options: o}

@@ -13,8 +13,8 @@ import (
 	"permitledger/domain"
 )
 
-// schema: a destroyed key keeps its row without the keyset, which tells it
-// from a key of another vault and keeps its person from getting a new one. A key
+// schema: a destroyed key keeps its row without the keyset, which distinguishes
+// it from a key of another vault and keeps its person from getting a new one. A key
 // that is lost has a row with a mark in place of the keyset, for the same two reasons.
 const schema = `
 CREATE TABLE IF NOT EXISTS vault (

@@ -28,7 +28,7 @@ func (v *Vault) Has(keyID string) (bool, error) {
 	return err == nil, err
 }
 
-// NoteLost notes that the log uses a key which the vault lacks. What is sealed
+// NoteLost notes that the log uses a key which the vault lacks. Data sealed
 // with it reads as lost from then on, and its person gets no second key. The
 // person may be empty where the log does not name them.
 func (v *Vault) NoteLost(keyID string, person domain.AccountID) error {

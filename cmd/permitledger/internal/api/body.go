@@ -87,7 +87,7 @@ func hasHalfPair(raw []byte) bool {
 	return false
 }
 
-// escaped reads \uXXXX at the beginning of raw; 0 when something else stands there.
+// escaped reads the escape \u and its four digits at the beginning of raw; 0 for any other text.
 func escaped(raw []byte) rune {
 	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
 		return 0
@@ -173,7 +173,7 @@ func (b bodyReader) members(at *place) (map[string]any, error) {
 		case len(name) > maxMemberName:
 			return nil, at.fault("The name of a member may have at most %d bytes.", maxMemberName)
 		case twice:
-			return nil, at.member(name).fault("A member stands twice.")
+			return nil, at.member(name).fault("A member occurs twice.")
 		case len(members) == maxMembers:
 			return nil, at.fault("An object may have at most %d members.", maxMembers)
 		}

@@ -165,8 +165,8 @@ func (s *server) abreast(req *request, model string) error {
 	return s.reach(req.Context(), model, head)
 }
 
-// setBack is the verdict when the log was set back, else nil. What the read
-// models have is no more in the log then.
+// setBack is the verdict when the log was set back, else nil. Read models then
+// have events that the log lacks.
 func (s *server) setBack() *known.SetBackError {
 	if s.Whole == nil {
 		return nil

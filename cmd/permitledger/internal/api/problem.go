@@ -72,7 +72,7 @@ var (
 
 // atPresentRefused is for a caller whose request the event store refuses to the
 // ledger itself.
-const atPresentRefused = "The ledger may not do this at present, which its operator can see and put right: send the same request again later, with the same key."
+const atPresentRefused = "The event store refuses this to the ledger at present. The operator can see why and correct it. Send the same request again later, with the same key."
 
 const unexplained = "Try again. If it happens again, tell the council's operator when it happened."
 
@@ -106,8 +106,8 @@ var sentinels = []struct {
 	retry  time.Duration
 }{
 	{err: desk.ErrNotFound, kind: notFound, detail: errNotFound.detail},
-	{err: domain.ErrKeyLost, kind: unavailable, detail: "The key to this person's data is lost, so it cannot be read or changed: the council's operator has to bring it back.", retry: time.Hour},
-	{err: desk.ErrDocumentLost, kind: unavailable, detail: "The file of this document is lost: the council's operator has to bring it back.", retry: time.Hour},
+	{err: domain.ErrKeyLost, kind: unavailable, detail: "The key to this person's data is lost, so nobody can read or change the data. The council's operator must restore the key.", retry: time.Hour},
+	{err: desk.ErrDocumentLost, kind: unavailable, detail: "The file of this document is lost. The council's operator must restore it.", retry: time.Hour},
 	{err: eventstore.ErrNoStream, kind: notFound, detail: errNotFound.detail},
 	{err: account.ErrNotOpen, kind: notFound, detail: errNotFound.detail},
 	{err: account.ErrNoInvitation, kind: notFound, detail: errNotFound.detail},
@@ -150,12 +150,12 @@ func problemOf(err error) problem {
 		return p
 	}
 	if _, ok := errors.AsType[*known.SetBackError](err); ok {
-		p := unavailable.problem("The ledger lacks entries that were in it before. It takes nothing and shows no lists until its operator has dealt with that.", "")
+		p := unavailable.problem("The ledger lacks entries that it had before. It accepts no command and shows no lists until its operator has resolved this.", "")
 		p.retryAfter = time.Minute
 		return p
 	}
 	if _, ok := errors.AsType[*known.MissingError](err); ok || errors.Is(err, known.ErrUndecided) {
-		p := unavailable.problem("It is being checked whether the ledger is whole: send the same request again, with the same key.", "")
+		p := unavailable.problem("The ledger is checking that none of its entries are missing. Send the same request again, with the same key.", "")
 		p.retryAfter = 10 * time.Second
 		return p
 	}

@@ -50,12 +50,12 @@ type MissingError struct {
 
 // Error says which event it is, and when it is looked for again.
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("the newest event that this folder has seen, ledger number %d, is not in the log. Nothing is taken until it is found; it is looked for again at %s",
+	return fmt.Sprintf("the newest event that this folder has seen, ledger number %d, is not in the log. The service takes no command until it finds the event; it looks again at %s",
 		e.Known.Ledger, e.Again.UTC().Format(time.RFC3339))
 }
 
 // ErrUndecided is returned while it is not known yet whether the log is whole.
-var ErrUndecided = errors.New("it is not known yet whether the log is whole")
+var ErrUndecided = errors.New("the service does not know yet whether the log has every event that this folder has seen")
 
 // verdict is how the log has the events that are known.
 type verdict struct {
@@ -101,7 +101,7 @@ func look(ctx context.Context, store *eventstore.Store, places []*eventstore.Pla
 func LookOnce(ctx context.Context, store *eventstore.Store, places []*eventstore.Place) error {
 	v, err := look(ctx, store, places)
 	if err == nil && (v.worst == eventstore.Missing || v.worst == eventstore.Rewritten) {
-		err = fmt.Errorf("the log lacks an event that this folder has seen, ledger number %d (event %s); serve looks for it again and says what is lost", v.place.Ledger, v.place.ID)
+		err = fmt.Errorf("the log lacks an event that this folder has seen, ledger number %d (event %s); serve looks for it again and lists the lost events", v.place.Ledger, v.place.ID)
 	}
 	return err
 }

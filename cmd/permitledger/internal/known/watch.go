@@ -124,7 +124,7 @@ func (w *Watch) failed(err error) {
 	w.changed = make(chan struct{})
 	w.mu.Unlock()
 	if before == nil || before.Error() != err.Error() {
-		w.Logger.Warn("the newest event known could not be looked for", "error", err)
+		w.Logger.Warn("the search for the newest known event failed", "error", err)
 	}
 }
 
@@ -189,8 +189,8 @@ func (w *Watch) compare(ctx context.Context, p eventstore.Place) (error, error) 
 	return lost, nil
 }
 
-// conclude notes a verdict and logs it once. What was accepted meanwhile counts
-// no more against the log.
+// conclude notes a verdict and logs it once. A loss that an admin has accepted
+// meanwhile no longer counts.
 func (w *Watch) conclude(session eventstore.SessionID, looks uint64, p eventstore.Place, found error) {
 	w.mu.Lock()
 	before := w.now
@@ -210,7 +210,7 @@ func (w *Watch) conclude(session eventstore.SessionID, looks uint64, p eventstor
 		}
 		w.Logger.Log(context.Background(), level, "the log is not known to be whole", "error", is)
 	case is == nil && was != nil:
-		w.Logger.Info("the newest event known was found in the log")
+		w.Logger.Info("the newest known event was found in the log")
 	}
 }
 

@@ -22,9 +22,9 @@ import (
 )
 
 // acceptShorter goes on with a log that lacks events, because an admin has
-// accepted it. The lost events are listed already. What the log says last makes
-// the acceptance known to every later start, so it comes last: after a crash
-// before it, all is done again under the same flag. The read models are made
+// accepted it. The lost events are listed already. LogSetBack makes the
+// acceptance known to every later start, so it is written last: after a crash
+// before it, a start under the same flag does everything again. The read models are made
 // again when they find that their last event is not in the log.
 func (s *Service) acceptShorter(ctx context.Context, lost *known.SetBackError) error {
 	s.cfg.Logger.Warn("a log that was set back is accepted", "known", lost.Known.Ledger, "agreed", lost.Agreed, "lost", lost.List)

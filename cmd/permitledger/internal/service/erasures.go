@@ -150,7 +150,7 @@ func (s *Service) compareKeep(ctx context.Context) error {
 	return nil
 }
 
-// erasuresDone gives the position up to which nothing is to be done again, and
+// erasuresDone returns the position up to which nothing must be done again, and
 // its ledger number: 0 where there is no mark, one without a number, or one of
 // another log. To look at everything again is always right.
 func (s *Service) erasuresDone(ctx context.Context) (eventstore.Position, uint64, error) {

@@ -53,8 +53,8 @@ func newestMark(left []projections.Left) (newest eventstore.Place, some bool) {
 	return newest, some
 }
 
-// places lists what is known now. What the folder had at the start stays in it:
-// a read model that is made again has seen less for a while.
+// places lists the newest known places. Those of the start stay in the list: a
+// read model that is made again has seen less for a while.
 func (s *seen) places() []*eventstore.Place {
 	all := slices.Clone(s.first)
 	if r := s.models.Load(); r != nil {
