@@ -27,7 +27,7 @@ func (p *Personal[T]) Content() any { return &p.Value }
 // Erase marks the part as erased and drops whatever it held.
 func (p *Personal[T]) Erase() { *p = Personal[T]{Erased: true} }
 
-// Lose marks the part as lost and drops whatever it held.
+// Lose marks the part as lost and drops its content.
 func (p *Personal[T]) Lose() { *p = Personal[T]{Erased: true, Lost: true} }
 
 // IsErased reports whether the part cannot be opened: the person's key was

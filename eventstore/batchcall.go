@@ -70,8 +70,8 @@ func (c *batchCall) send(b *sentBatch, batch []Recorded, timeout time.Duration) 
 	return c.err
 }
 
-// receive hands out the answers until the call ends, which ctx is the context
-// of.
+// receive passes the answers on until the call ends. ctx is the context of that
+// call.
 func (c *batchCall) receive(ctx context.Context) {
 	defer close(c.ended)
 	for {
@@ -91,7 +91,7 @@ func (c *batchCall) receive(ctx context.Context) {
 	}
 }
 
-// answered hands an answer to its batch. A server may answer a batch twice: the
+// answered passes an answer to its batch. A server may answer a batch twice: the
 // first answer counts.
 func (c *batchCall) answered(resp *streams.BatchAppendResp) {
 	correlation, err := idFromWire(resp.GetCorrelationId())

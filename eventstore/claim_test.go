@@ -166,7 +166,7 @@ func TestSameHomeClaimsAtOnce(t *testing.T) {
 	}
 }
 
-func TestNoHomeIsTheSameAsNone(t *testing.T) {
+func TestEmptyHomesNeverMatch(t *testing.T) {
 	n := start(t)
 	a := newService(t, n.Addr(), "")
 	a.cfg.Scale = 0.02
@@ -484,7 +484,7 @@ func TestStreamWithoutClaimIsHeld(t *testing.T) {
 	}
 }
 
-func TestOfThreeNewcomersOneClaims(t *testing.T) {
+func TestOneOfThreeNewcomersClaims(t *testing.T) {
 	n := start(t)
 	newService(t, n.Addr(), "dead").claims().claim.Abandon()
 	ended := make(chan error, 3)

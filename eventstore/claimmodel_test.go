@@ -165,7 +165,7 @@ func (m *model) answer(i int) {
 	}
 }
 
-// wrong tells which rule a state breaks; "" none.
+// wrong names the rule that a state breaks; "" none.
 func (m *model) wrong() string {
 	fresh := 0
 	for i, p := range m.procs {

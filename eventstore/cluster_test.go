@@ -283,7 +283,7 @@ func (c *cluster) fault(what string) {
 	c.faulty = append(c.faulty, what)
 }
 
-// muted reports whether a subscription is to get no answer.
+// muted reports whether a subscription gets no answer.
 func (c *cluster) muted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -164,8 +164,8 @@ type Consumer interface {
 // ErrNoGroup or an error that matches ErrDenied when the server refuses this
 // group, ErrDamaged when it cannot read what comes next, and ErrClosed when the
 // store is closed. While the server refuses a right that the ledger needs it
-// returns ErrRefused: what c would do could not be written, and every event that
-// it is given would in the end be parked.
+// returns ErrRefused: c could not write its results, and every event would in the
+// end be parked.
 func (s *Store) Consume(ctx context.Context, g Group, c Consumer) error {
 	pause := s.pauses()
 	quiet := false // the present trouble has been logged

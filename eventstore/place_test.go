@@ -26,7 +26,7 @@ func locate(t *testing.T, s *eventstore.Store, p eventstore.Place, want eventsto
 	}
 }
 
-func TestLocateTellsALogThatMovedFromOneThatWasWrittenAgain(t *testing.T) {
+func TestLocateDistinguishesMovedLogFromRewrittenLog(t *testing.T) {
 	n, s := fresh(t)
 	if _, ok := s.Newest(); ok {
 		t.Error("a store without appends has a newest one")

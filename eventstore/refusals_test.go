@@ -91,7 +91,7 @@ func TestRoundThatBeganBeforeARefusalDoesNotCount(t *testing.T) {
 }
 
 // A refused stream is tried by its own requests, now and then.
-func TestRefusedStreamIsTriedNowAndThen(t *testing.T) {
+func TestRefusedStreamIsRetriedAfterPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, closed := asking(func(Right) error { return nil })
 		defer close(closed)

@@ -217,7 +217,7 @@ func TestUnreadableCredentialsFileKeepsTheOld(t *testing.T) {
 
 // The server has another password than the file: everything is refused until
 // the file has it too.
-func TestEverythingIsRefusedUntilTheFileHasThePassword(t *testing.T) {
+func TestRequestsAreRefusedUntilFileHasPassword(t *testing.T) {
 	o := observe(t)
 	appendOne(t, o.leo, "permit-1", eventstore.NoStream())
 	o.password("another " + secret)
@@ -278,7 +278,7 @@ func TestAuthorityIsReadAgainWhileTheServerIsSearched(t *testing.T) {
 }
 
 // Every right that the ledger needs is tried, and each that is missing is named.
-func TestTryRightsNamesWhatIsMissing(t *testing.T) {
+func TestTryRightsNamesMissingRights(t *testing.T) {
 	o := observe(t)
 	for name, c := range map[string]struct {
 		store *eventstore.Store

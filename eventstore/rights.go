@@ -13,13 +13,13 @@ import (
 type Right string
 
 const (
-	// RightCredentials: the server knows the user and the password.
+	// RightCredentials is the right to sign in with user and password.
 	RightCredentials Right = "credentials"
-	// RightReadAll is to read $all ($r of $all).
+	// RightReadAll is the right to read $all ($r of $all).
 	RightReadAll Right = "read_all"
-	// RightRead is to read the ledger's streams ($r).
+	// RightRead is the right to read the ledger's streams ($r).
 	RightRead Right = "read"
-	// RightWrite is to append to the ledger's streams ($w).
+	// RightWrite is the right to append to the ledger's streams ($w).
 	RightWrite Right = "write"
 )
 

@@ -148,7 +148,7 @@ func TestSetUpBoundsTheStreamOfChecks(t *testing.T) {
 
 // The first user keeps the right to read $all when the ledger gets a second one,
 // and streams may have access lists of their own: all are named.
-func TestAccessNamesTheOthers(t *testing.T) {
+func TestAccessListsOtherUsers(t *testing.T) {
 	n, ca := secured(t)
 	admin, client := as(t, n, ca, "ann"), official(t, n, ca, "ann")
 	access := func(user string) eventstore.Access {

@@ -291,8 +291,8 @@ func TestCopyLeavesServiceStreamsBehind(t *testing.T) {
 	}
 }
 
-// Whatever happens to the connection at any point of the BatchAppend call, the
-// copy goes on and is whole.
+// The copy goes on and is whole after every fault of the connection at every
+// point of the BatchAppend call.
 func TestCopyOutlivesEveryFaultOfItsPipeline(t *testing.T) {
 	const events = 90
 	source, from := fresh(t)

@@ -85,7 +85,7 @@ func TestGateIsAskedAboutEachSession(t *testing.T) {
 	}
 }
 
-func TestMarksPassesOverFilesThatSayNothing(t *testing.T) {
+func TestMarksSkipsFilesWithoutMark(t *testing.T) {
 	dir := t.TempDir()
 	if left, err := projections.Marks(t.Context(), filepath.Join(dir, "none")); err != nil || len(left) > 0 {
 		t.Errorf("no folder: %v, %v", left, err)

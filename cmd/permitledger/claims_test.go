@@ -401,8 +401,8 @@ func (f *failOver) copyFolder(from, to string) {
 	}
 }
 
-// acknowledgedBefore looks at what the former holder has acknowledged: it lies
-// before the claim of the next.
+// acknowledgedBefore checks that every event acknowledged by the former holder
+// is in the log before the claim of the next.
 func (f *failOver) acknowledgedBefore(n int, m mishap, former string, next *running) {
 	f.t.Helper()
 	var claimed eventstore.Position

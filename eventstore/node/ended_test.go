@@ -103,7 +103,7 @@ func TestAppendIsRefusedAfterTombstoneOfMetadata(t *testing.T) {
 		if after, _ := n.tail.get(); after != before {
 			t.Errorf("the log grew from %d to %d", before, after)
 		}
-		// What the metadata hid stays hidden.
+		// Events that the metadata hid stay hidden.
 		if got := readNames(t, c, "s", forwardsFrom(esdb.Start{}), 10); got != "not found" {
 			t.Errorf("the deleted stream gives %q", got)
 		}

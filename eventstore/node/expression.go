@@ -11,7 +11,7 @@ import (
 // Regular expressions come in the language of .NET, which is that of the
 // original server. They are translated into the one of the package regexp.
 // Constructs that it lacks, or to which it gives another meaning, are refused
-// by their name: none becomes another expression without a word.
+// by their name: none silently becomes another expression.
 //
 // .NET sees a name as UTF-16. So a character beyond the first 65,536 is two
 // there, of which . takes one. In a name to be matched each of the two halves
@@ -141,7 +141,7 @@ func (t *translator) sees(text string) bool {
 	return len(t.rest) >= len(want) && string(t.rest[:len(want)]) == text
 }
 
-// maxDepth bounds how deep groups may lie in each other.
+// maxDepth is how deep groups may be nested.
 const maxDepth = 200
 
 // alternatives translates up to the end of a group, or of the expression.

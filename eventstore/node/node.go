@@ -211,9 +211,9 @@ func (n *Node) serve(l *connections, options []grpc.ServerOption) {
 	})
 }
 
-// keepAlive bears the pings of clients, also while they are idle. This client
-// pings every ten seconds, others as often as once a second; what comes a
-// little early for that is borne too.
+// keepAlive accepts the pings of clients, also while they are idle. This client
+// pings every ten seconds, others as often as once a second. A ping a little
+// earlier than that is accepted too.
 func keepAlive() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second / 2, PermitWithoutStream: true}),

@@ -141,7 +141,7 @@ func tombstone(t *testing.T, c *esdb.Client, stream string) {
 
 // A stream that is tombstoned under a group gives the tombstone as an event, and
 // the group goes on: with its consumers, with new ones, and after a restart.
-func TestGroupIsGivenTombstoneOfItsStreamAndGoesOn(t *testing.T) {
+func TestGroupReceivesTombstoneOfItsStreamAndGoesOn(t *testing.T) {
 	dir := t.TempDir()
 	n := openNode(t, Options{Dir: dir})
 	c := connect(t, n)
@@ -165,7 +165,7 @@ func TestGroupIsGivenTombstoneOfItsStreamAndGoesOn(t *testing.T) {
 	if info.Status != "Live" || len(info.Connections) != 2 {
 		t.Errorf("the group is %s, with %d consumers", info.Status, len(info.Connections))
 	}
-	// What was held when the tombstone came is not lost.
+	// Events that a consumer had when the tombstone came are not lost.
 	if err := m.sub.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestGroupOfTombstonedStreamHasNothing(t *testing.T) {
 
 // Two events with one id are with a consumer at the same time, and each of them
 // is answered.
-func TestGroupGivesEventsWithOneIDTogether(t *testing.T) {
+func TestGroupSendsEventsWithOneIDTogether(t *testing.T) {
 	n := openNode(t, Options{})
 	c := connect(t, n)
 	createGroup(t, c, "s", "g", esdb.Start{}, settings())

@@ -18,8 +18,8 @@ func (p position) before(q position) bool {
 var errNoRecord = errors.New("trying to read from an invalid position: no event begins there")
 
 // locate looks for the record that begins at a place in the log. A place
-// beyond all records is none's, but may become one's: ahead reports that
-// nothing lies there or after it, last that nothing lies after it.
+// beyond all records has no record yet, but may get one. ahead reports that no
+// record is there or after it, and last that none is after it.
 func (r *reader) locate(place uint64) (ahead, last bool, err error) {
 	if !r.within(r.it.SeekGE(allKey(place))) {
 		return true, true, r.damaged()

@@ -8,9 +8,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestPositionThatIsNoRecordsIsRefused reads and follows $all from each kind of
+// TestReadRefusesPositionWithoutRecord reads and follows $all from each kind of
 // position. A subscription is confirmed before its refusal.
-func TestPositionThatIsNoRecordsIsRefused(t *testing.T) {
+func TestReadRefusesPositionWithoutRecord(t *testing.T) {
 	n := openNode(t, Options{})
 	s, c := stub(t, n), connect(t, n)
 	a := mustAppend(t, c, "s", "a").CommitPosition

@@ -73,8 +73,8 @@ func (r *readRequest) feedFrom(limit uint64) (*allFeed, error) {
 	return feed, nil
 }
 
-// pump sends what of the log lies between the cursor and the limit, with
-// checkpoints for those who filter.
+// pump sends the events between the cursor and the limit, with checkpoints for
+// filtered subscriptions.
 func (f *allFeed) pump(limit uint64) (sent int, err error) {
 	for {
 		page, err := f.page(limit)

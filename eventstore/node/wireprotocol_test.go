@@ -50,8 +50,8 @@ func http2Frame(kind, flags byte, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// TestServerBearsPingsOfOneSecond pings an idle connection for two minutes.
-func TestServerBearsPingsOfOneSecond(t *testing.T) {
+// TestServerAcceptsPingsOfOneSecond pings an idle connection for two minutes.
+func TestServerAcceptsPingsOfOneSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := grpc.NewServer(keepAlive()...)
 		l := pipeListener{make(chan net.Conn), make(chan struct{})}

@@ -23,12 +23,12 @@ import (
 // groupFault is how a server is bad at persistent subscriptions.
 type groupFault struct {
 	create    func(*persistent.CreateReq_Options)
-	again     bool                                            // says yes to whoever makes a group twice
+	again     bool                                            // accepts a group that exists already
 	forgetful bool                                            // says that it changed a group, and does not
 	noReplay  bool                                            // says that it replays, and does not
 	keeps     bool                                            // says that it deleted a group, and does not
-	unfilters bool                                            // makes a group of $all anew, without its filter, to change it
-	mute      bool                                            // says nothing of why
+	unfilters bool                                            // makes a group of $all again, without its filter, to change it
+	mute      bool                                            // gives no reason
 	halfMade  bool                                            // refuses a group of the stream $all, and makes it all the same
 	join      func(context.Context, *persistent.ReadReq) bool // of a consumer's messages; false loses one
 	give      func(*persistent.ReadResp)

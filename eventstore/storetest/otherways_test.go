@@ -105,8 +105,8 @@ func metadataOutliveTombstones() fault {
 	}}
 }
 
-// replaysOneAtATime holds a replay to be over once somebody was told how many
-// events are parked, and answers one that comes before it without doing it.
+// replaysOneAtATime ends a replay once a client has read the number of parked
+// events, and answers a replay before that without doing it.
 func replaysOneAtATime() fault {
 	var mu sync.Mutex
 	replaying := false

@@ -81,7 +81,7 @@ func (e *DifferenceError) Is(target error) bool { return target == ErrDiffers }
 // Phase is what a transfer is at.
 type Phase string
 
-// A transfer first copies, then reads both sides anew and compares them.
+// A transfer first copies, then reads both sides again and compares them.
 const (
 	Copying   Phase = "copying"
 	Verifying Phase = "verifying"

@@ -171,8 +171,8 @@ func TestSideKeepsItsError(t *testing.T) {
 	}
 }
 
-// TestEventsBeyondTheLastRevisionAreNamed tells such events from tombstones,
-// and counts them by stream.
+// TestEventsBeyondTheLastRevisionAreNamed distinguishes such events from
+// tombstones, and counts them by stream.
 func TestEventsBeyondTheLastRevisionAreNamed(t *testing.T) {
 	for revision, want := range map[uint64]bool{0: false, math.MaxInt64: false, math.MaxInt64 + 1: true, math.MaxUint64: true} {
 		if got := isBeyond(eventstore.Recorded{Stream: "$$s", Revision: revision}); got != want {

@@ -222,7 +222,7 @@ func (w *Watch) finding() (finding, <-chan struct{}) {
 
 // Check looks again and waits for the verdict: nil, or a *SetBackError. Where an
 // event was missed once, it waits for the second look. Any other error says why
-// a look could not be finished. It is for the start, and for whoever has reason
+// a look could not be finished. It is for the start, and for callers with reason
 // to doubt that the log is whole.
 func (w *Watch) Check(ctx context.Context) error {
 	w.mu.Lock()

@@ -17,8 +17,8 @@ import (
 	"permitledger/eventstore/vault"
 )
 
-// What left the log with the lost events and had an effect outside it: an
-// erasure, a document that was removed, and one that a lost event names.
+// Three lost events had an effect outside the log: an erasure, the removal of a
+// document, and an event that names a document.
 func TestAcceptRecordsErasuresAgainAndKeepsDocuments(t *testing.T) {
 	dir, err := os.MkdirTemp("", "pl-")
 	if err != nil {

@@ -110,7 +110,7 @@ func TestStartRefusesAKeepFolderThatIsOlderThanTheLog(t *testing.T) {
 	during(t, data, check) // what was accepted once is noted
 }
 
-func TestStartCountsNothingOfThePersonsWhoWereErased(t *testing.T) {
+func TestStartIgnoresLostKeysOfErasedPersons(t *testing.T) {
 	data, stale := folder(t), filepath.Join(t.TempDir(), "keep")
 	during(t, data, func(_ *service.Service, c client) { c.resident("alex") })
 	if err := os.CopyFS(stale, os.DirFS(filepath.Join(data, "keep"))); err != nil {
@@ -133,7 +133,7 @@ func TestStartCountsNothingOfThePersonsWhoWereErased(t *testing.T) {
 }
 
 // An unnamed document is removed before the event that says so is written.
-func TestStartForgivesADocumentThatWasBeingDropped(t *testing.T) {
+func TestStartAcceptsDocumentWhoseRemovalWasInterrupted(t *testing.T) {
 	data := folder(t)
 	var alexs, sum string
 	during(t, data, func(_ *service.Service, c client) {

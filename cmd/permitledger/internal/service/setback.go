@@ -162,7 +162,7 @@ func (s *seen) dropLost(ctx context.Context, whole *known.Watch, logger *slog.Lo
 			return fmt.Errorf("look for the last event of read model %s: %w", l.Model, err)
 		}
 		if now, _ := s.store.Session(); now != on {
-			continue // whoever answered may have led once only
+			continue // the server that answered may no longer lead
 		}
 		left = left[1:]
 		if where != eventstore.Missing && where != eventstore.Rewritten {

@@ -16,7 +16,7 @@ import (
 	"permitledger/eventstore/transfer"
 )
 
-func TestServiceTakesAnUnfinishedCopyForASetBackAndAFinishedOneForAMove(t *testing.T) {
+func TestServiceReportsUnfinishedCopyAsSetBackAndFinishedCopyAsMove(t *testing.T) {
 	p := makePast(t, 0)
 	whole, part := p.lead(p.last), p.lead(p.copies[3])
 	target, data := p.lead(filepath.Join(folder(t), "none")), copyOf(t, p.data)
@@ -51,7 +51,7 @@ func TestServiceTakesAnUnfinishedCopyForASetBackAndAFinishedOneForAMove(t *testi
 	noList(t, data)
 }
 
-func TestServiceTakesARebuildForNoSetBack(t *testing.T) {
+func TestServiceReportsNoSetBackDuringRebuild(t *testing.T) {
 	p := makePast(t, 0)
 	l, data := p.lead(p.last), copyOf(t, p.data)
 	s := l.serve(data, func(cfg *service.Config) { cfg.LookAgain = time.Hour })
@@ -75,7 +75,7 @@ func TestServiceTakesARebuildForNoSetBack(t *testing.T) {
 	noList(t, data)
 }
 
-func TestEmbeddedNodeIsLookedAtOnceAtTheStart(t *testing.T) {
+func TestServiceChecksLogOfEmbeddedNodeOnceAtStart(t *testing.T) {
 	data := folder(t)
 	open := func(change ...func(*service.Config)) (*service.Service, error) {
 		return tryStart(t, append(change, func(cfg *service.Config) { cfg.Data, cfg.LookAgain = data, time.Hour })...)

@@ -54,9 +54,10 @@ func (g *Group) Nack(now time.Time, who ConsumerID, ids []uuid.UUID, action Acti
 	g.push(now)
 }
 
-// answered takes an event from whoever holds it. Of several events with one id
-// an answer means the one that was given out first, of its sender's if the sender
-// holds any: the protocol cannot say which. Each of them has to be answered.
+// answered takes an event from its consumer. If several events have the same id,
+// the answer means the first one that was sent, and first of all one that was
+// sent to the answering consumer: the protocol cannot say which. Each of them
+// must be answered.
 func (g *Group) answered(now time.Time, who ConsumerID, id uuid.UUID) *Message {
 	m := g.holding.find(id, who)
 	switch {

@@ -303,7 +303,7 @@ func effectsOf(g *Group) string {
 	return strings.Join(out, " ")
 }
 
-func TestEventsWithOneIDAreGivenOutTogether(t *testing.T) {
+func TestEventsWithOneIDAreSentTogether(t *testing.T) {
 	g, id := twins(t)
 	if got, want := effectsOf(g), "a<100 b<101 a<102"; got != want {
 		t.Fatalf("given out: %q, want %q", got, want)
