@@ -38,7 +38,7 @@ var (
 		"copy the log to another one with permitledger node copy")
 )
 
-// errClaimReleased refuses what comes after the end of a service.
+// errClaimReleased refuses requests after the end of a service.
 var errClaimReleased = errors.New("this service has released its claim on the event store")
 
 // ClaimedError names the process that has claimed the event store.
@@ -68,7 +68,7 @@ func (c ServiceClaim) String() string {
 	return fmt.Sprintf("process %d on %s (version %s), since %s", c.PID, c.Host, c.Version, c.Since.UTC().Format(time.RFC3339))
 }
 
-// ClaimConfig says who claims an event store.
+// ClaimConfig describes the process that claims an event store.
 type ClaimConfig struct {
 	// Home names the lock that this process holds. A process with the same home
 	// is dead once this one has the lock, so its claim is replaced at once.
@@ -98,7 +98,7 @@ type serviceStream struct {
 	clock func() Instant
 	state claimant // of one goroutine, or guarded by the owner's lock
 	gap   int64    // revision of the last event where a read shows none of them; -1: no such stream
-	// unsure is that the outcome of an append of Claimed is unknown.
+	// unsure reports that the outcome of an append of Claimed is unknown.
 	unsure bool
 }
 
@@ -182,7 +182,7 @@ func readClaims(ctx context.Context, c *esdb.Client) (claimView, error) {
 	return claimViewOf(events), nil
 }
 
-// write appends the event of a step behind what was read. On a conflict the
+// write appends the event of a step behind the last event read. On a conflict the
 // stream is read again.
 func (s *serviceStream) write(ctx context.Context, step claimStep, seen claimView) (revision int64, sent Instant, on SessionID, err error) {
 	kind, body := typeClaimed, any(s.state.me)

@@ -62,7 +62,7 @@ func Compare(ctx context.Context, store *eventstore.Store, left []projections.Le
 	}
 	for e, err := range audit.SeenIn(ctx, *m.audit, d.Agreed) {
 		if err != nil {
-			return d, ctx.Err() // what cannot be read is not listed
+			return d, ctx.Err() // unreadable events are not listed
 		}
 		d.Listed = e.Ledger
 		if id, err := uuid.Parse(e.EventID); err != nil || !here[id] {
@@ -72,7 +72,7 @@ func Compare(ctx context.Context, store *eventstore.Store, left []projections.Le
 	return d, nil
 }
 
-// memory is what the files of the read models say of the log's events.
+// memory has what the read models' files know of the log's events.
 type memory struct {
 	audit *projections.Left // nil: it has no file
 	marks map[uint64]projections.Mark

@@ -2,7 +2,7 @@
 // of it.
 //
 // A server that was restored from an older backup lacks acknowledged events, and
-// says nothing of it. The folder knows better: its read models, the mark of
+// does not report that. The folder has the evidence: its read models, the mark of
 // erasures beside the keys and the newest acknowledged append each name an event
 // that was in the log. Watch looks for these after every new session, and until
 // it has found them nothing is appended, nothing acts and no read model follows.
@@ -29,7 +29,7 @@ type SetBackError struct {
 	Refused *uint64
 }
 
-// Error says what is lost, what else it may be, and what to do.
+// Error names the loss, the other possible causes, and the next step.
 func (e *SetBackError) Error() string {
 	text := fmt.Sprintf("the log was set back: the newest event that this folder has seen has ledger number %d (event %s), and the log lacks it. "+
 		"Both agree up to number %d. The server was restored from an older backup, a copy to it is not finished, or --eventstore names another server. "+
@@ -57,7 +57,7 @@ func (e *MissingError) Error() string {
 // ErrUndecided is returned while it is not known yet whether the log is whole.
 var ErrUndecided = errors.New("the service does not know yet whether the log has every event that this folder has seen")
 
-// verdict is how the log has the events that are known.
+// verdict is the result of one search for all known events.
 type verdict struct {
 	worst eventstore.Whereabouts // of the event that is worst off
 	place eventstore.Place       // that event, where it is missing or rewritten
@@ -70,7 +70,7 @@ func look(ctx context.Context, store *eventstore.Store, places []*eventstore.Pla
 	for _, p := range places {
 		where, at, err := store.Locate(ctx, *p)
 		if errors.Is(err, eventstore.ErrDamaged) {
-			continue // that the server cannot read it says that it is there
+			continue // the event is there, though the server cannot read it
 		}
 		if err != nil {
 			return v, err

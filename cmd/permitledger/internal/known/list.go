@@ -27,8 +27,8 @@ type numbers struct {
 	To   uint64 `json:"to"`
 }
 
-// head is what the list says before the events. The id comes first, so that a
-// list is known by its beginning.
+// head is the part of the list before the events. The id comes first, so that
+// the beginning of a list identifies it.
 type head struct {
 	KnownID string `json:"knownId"`
 	Known   uint64 `json:"known"`

@@ -25,10 +25,10 @@ const (
 // Config is what a Watch works with.
 type Config struct {
 	Store *eventstore.Store
-	// Places lists what is known now. It is asked before each look, by one
+	// Places lists the newest known places. It is called before each look, by one
 	// goroutine at a time.
 	Places func() []*eventstore.Place
-	// Compare finds out what is lost when the event at a place is.
+	// Compare finds the lost events once the event at a place is missing.
 	Compare func(context.Context, eventstore.Place) (*SetBackError, error)
 	// Alone says that the log is kept by this process alone: no server that led
 	// once can answer, so one miss is a verdict.
@@ -38,8 +38,8 @@ type Config struct {
 	Logger    *slog.Logger
 }
 
-// Watch looks for what is known after each new session and gives one verdict
-// for all. It is safe for concurrent use. Run must be running for any other
+// Watch looks for the known places after each new session and reaches one
+// verdict for all. It is safe for concurrent use. Run must be running for any other
 // method to return.
 type Watch struct {
 	Config
@@ -150,7 +150,7 @@ func (w *Watch) settle(ctx context.Context, session eventstore.SessionID) (bool,
 		again := &MissingError{Known: v.place, Again: w.missed.Add(w.LookAgain)}
 		found = again
 		if w.Alone || w.due && session > w.late {
-			w.conclude(session, 0, v.place, again) // nothing is taken while both are compared
+			w.conclude(session, 0, v.place, again) // no command is accepted while both are compared
 			found, err = w.compare(ctx, v.place)
 		}
 	case eventstore.Rewritten:
@@ -166,8 +166,8 @@ func (w *Watch) settle(ctx context.Context, session eventstore.SessionID) (bool,
 	return true, nil
 }
 
-// Accept takes the log as it is from now on, for an admin has accepted what is
-// lost. Once the log says so itself, it is known after the next start too.
+// Accept accepts the log as it is from now on, because an admin has accepted the
+// loss. Once the log says so itself, it is known after the next start too.
 func (w *Watch) Accept(lost *SetBackError) {
 	w.mu.Lock()
 	w.taken = lost

@@ -24,8 +24,8 @@ import (
 // acceptShorter goes on with a log that lacks events, because an admin has
 // accepted it. The lost events are listed already. LogSetBack makes the
 // acceptance known to every later start, so it is written last: after a crash
-// before it, a start under the same flag does everything again. The read models are made
-// again when they find that their last event is not in the log.
+// before it, a start under the same flag does everything again. The read models
+// are made again when they find that their last event is not in the log.
 func (s *Service) acceptShorter(ctx context.Context, lost *known.SetBackError) error {
 	s.cfg.Logger.Warn("a log that was set back is accepted", "known", lost.Known.Ledger, "agreed", lost.Agreed, "lost", lost.List)
 	if err := s.keepDocuments(lost); err != nil {
@@ -50,9 +50,9 @@ func (s *Service) acceptShorter(ctx context.Context, lost *known.SetBackError) e
 	return eventstore.RecordSetBack(ctx, s.Ledger, lost.Known, lost.Agreed, now)
 }
 
-// keepDocuments has the documents kept that a lost event may name: those of
-// every account that one of them concerns. Of events that cannot be listed the
-// accounts are not known, and all are kept.
+// keepDocuments marks the documents that a lost event may name: those of every
+// account in the list. If some events cannot be listed, their accounts are not
+// known, and it marks all documents.
 func (s *Service) keepDocuments(lost *known.SetBackError) error {
 	if lost.Listed < lost.Known.Ledger {
 		return s.papers.Keep("")
@@ -126,8 +126,8 @@ func (s *Service) lostErasure(ctx context.Context, lost *known.SetBackError, per
 	return ground, eventID, ctx.Err()
 }
 
-// dropAgain records that documents were removed where the log has lost it: an
-// account would name documents that are not there.
+// dropAgain records again the removals of documents that the log has lost:
+// otherwise an account would name documents that are not there.
 func (s *Service) dropAgain(ctx context.Context, lost *known.SetBackError, now time.Time) error {
 	for _, e := range lost.Lost {
 		if e.Type != account.TypeDocumentDropped {
@@ -160,7 +160,7 @@ var accountStates = eventstore.Aggregate[account.State, account.Event]{
 	},
 }
 
-// again appends to an account what follows from outside the log. An account
+// again appends to an account the consequence of a fact outside the log. An account
 // that is lost itself, or was erased, needs nothing.
 func (s *Service) again(ctx context.Context, person domain.AccountID, now time.Time, what, cause string, decide func(account.State) ([]account.Event, error)) error {
 	cmd := eventstore.Command{ID: domain.CommandID(eventstore.DerivedID("", "after a set back, "+what+" "+string(person))),

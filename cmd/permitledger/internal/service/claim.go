@@ -15,11 +15,11 @@ import (
 )
 
 // sentWait is how long a service that has lost its claim waits for the answers
-// to what it has sent.
+// to its last requests.
 const sentWait = 5 * time.Second
 
 // claimStore claims an event store of its own, so that no second service writes
-// there. With the embedded node the lock of the folder does this.
+// there. With the embedded node the lock of keep has the same effect.
 func (s *Service) claimStore(ctx context.Context) (err error) {
 	if s.cfg.EventStore == "" {
 		return nil
@@ -52,7 +52,7 @@ func (s *Service) watchClaim() error {
 		return err
 	}
 	// A server that was restored from an older backup has lost the claim, too. The
-	// service then stays, to show the log as it is and to name what is lost.
+	// service then stays, to show the log as it is and to name the loss.
 	if _, setBack := errors.AsType[*known.SetBackError](s.LogWhole(s.runCtx)); setBack {
 		return nil
 	}

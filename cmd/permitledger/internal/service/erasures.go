@@ -99,11 +99,11 @@ func CheckLogThere(ctx context.Context, store *eventstore.Store, data string) er
 	return err
 }
 
-// compareKeep brings the keep folder to the log, and runs before anything is
-// folded or served. It destroys again the keys and the documents of everybody
-// whom the log says erased: a vault that was restored from before an erasure
-// has the key again. And it refuses a vault that lacks keys or documents which
-// the log uses, unless the operator has accepted as many.
+// compareKeep compares the keep folder with the log, before anything is folded
+// or served. It destroys again the keys and the documents of everybody whom the
+// log records as erased: a vault that was restored from before an erasure has
+// the key again. It refuses a vault that lacks keys or documents which the log
+// uses, unless the operator has accepted that number.
 func (s *Service) compareKeep(ctx context.Context) error {
 	path := filepath.Join(s.cfg.Data, folder.Keep, erasuresFile)
 	from, number, err := s.erasuresDone(ctx)
@@ -152,7 +152,7 @@ func (s *Service) compareKeep(ctx context.Context) error {
 
 // erasuresDone returns the position up to which nothing must be done again, and
 // its ledger number: 0 where there is no mark, one without a number, or one of
-// another log. To look at everything again is always right.
+// another log. Comparing everything again is always correct.
 func (s *Service) erasuresDone(ctx context.Context) (eventstore.Position, uint64, error) {
 	m, some, err := readErasuresMark(s.cfg.Data)
 	if err != nil || !some || m.Ledger == 0 {

@@ -23,14 +23,14 @@ type LostKeysError struct {
 	Event              string // its id
 }
 
-// Error counts what is missing and ends with the two ways on.
+// Error counts the losses and ends with the two possible next steps.
 func (e *LostKeysError) Error() string {
 	return fmt.Sprintf("the keep folder is older than the log: it lacks the keys of %d persons and %d documents that the log uses since ledger number %d (event %s). "+
 		"Bring over the keep folder that was used last. Only if there is none, start once with --accept-lost-keys=%d: "+
 		"the data of these persons then stays unreadable", e.Persons, e.Documents, e.Since, e.Event, e.number())
 }
 
-// number is what an operator has to name to go on.
+// number is the number that an operator must name to go on.
 func (e *LostKeysError) number() int { return e.Persons + e.Documents }
 
 // losses collects the keys and documents that the log uses and the keep folder
@@ -130,8 +130,8 @@ func (l *losses) useDocuments(data []byte) {
 	}
 }
 
-// settle refuses what is lost, or, where the operator has named as many, notes
-// it in the vault.
+// settle returns an error for the lost keys and documents, or notes them in the
+// vault if the operator has named their number.
 func (l *losses) settle(accepted int, now time.Time) error {
 	refusal := &LostKeysError{}
 	count := func(n *int, at seenAt) {
@@ -174,7 +174,7 @@ func (l *losses) settle(accepted int, now time.Time) error {
 	return l.vault.NoteLostDocuments(gone)
 }
 
-// lossReport is what /readyz says of lost keys and documents.
+// lossReport has the lost keys and documents that /readyz reports.
 type lossReport struct {
 	mu        sync.Mutex
 	keys      int
@@ -182,8 +182,8 @@ type lossReport struct {
 	met       []string // keys that turned out unknown since the start, each with its event
 }
 
-// watchLosses begins to report what was noted as lost, and has a key that turns
-// out unknown later treated in the same way and named.
+// watchLosses begins to report the noted losses. It also reports, and treats in
+// the same way, a key that turns out to be unknown later.
 func (s *Service) watchLosses() (err error) {
 	if s.losses.keys, s.losses.documents, err = s.vault.Lost(); err != nil {
 		return err
@@ -202,7 +202,7 @@ func (s *Service) watchLosses() (err error) {
 	return nil
 }
 
-// reasons says what of the keep folder is lost.
+// reasons names what the keep folder lacks.
 func (l *lossReport) reasons(papers *documents.Store) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -231,8 +231,7 @@ func (s *Service) openKeep(context.Context) (err error) {
 }
 
 // openLog starts the node where one is wanted, connects, reads the log, and
-// sees that it and the vault belong together. It writes nothing: a start that
-// is refused leaves no trace in a store of its own.
+// checks that it and the vault belong together. It writes nothing.
 func (s *Service) openLog(ctx context.Context) error {
 	conn := eventstore.Config{ConnectionString: s.cfg.EventStore, CredentialsFile: s.cfg.Credentials, Logger: s.cfg.Logger, Registerer: s.Registry}
 	if s.cfg.EventStore == "" {
@@ -271,7 +270,8 @@ func (s *Service) openLog(ctx context.Context) error {
 	return err
 }
 
-// bindVault ties a new log to this vault. It is the first write of a start.
+// bindVault ties a new log to this vault. It is the first write of a start to
+// the ledger's streams.
 func (s *Service) bindVault(ctx context.Context) error {
 	return eventstore.BindVault(ctx, s.Ledger, s.vault.ID(), s.firstInstant())
 }

@@ -78,7 +78,7 @@ func holds(places []*eventstore.Place, id string) bool {
 	return slices.ContainsFunc(places, func(p *eventstore.Place) bool { return p.ID == id })
 }
 
-// compare finds out what is lost and lists it.
+// compare finds the lost events and lists them.
 func (s *seen) compare(ctx context.Context, p eventstore.Place) (*known.SetBackError, error) {
 	left, err := projections.Marks(ctx, filepath.Join(s.data, folder.Projections))
 	if err != nil {
@@ -100,8 +100,9 @@ func (s *seen) newWatch(alone bool, lookAgain time.Duration, logger *slog.Logger
 	return w
 }
 
-// checkWhole sees that the log has what this folder has seen of it. From then on
-// it is looked for after every new session. Nothing was written before.
+// checkWhole checks that the log has what this folder has seen of it, and from
+// then on after every new session. Nothing was written to the ledger's streams
+// before.
 func (s *Service) checkWhole(ctx, runCtx context.Context) (err error) {
 	if s.seen, err = readSeen(ctx, s.cfg.Data, s.Ledger.Store()); err != nil {
 		return err
@@ -129,8 +130,8 @@ func (s *Service) checkWhole(ctx, runCtx context.Context) (err error) {
 // where one look is not enough for a verdict.
 func (s *Service) LogWhole(ctx context.Context) error { return s.whole.Check(ctx) }
 
-// watchLog sees that the log has what the folder has seen of it, before any read
-// model is made again, and watches it until Close.
+// watchLog checks that the log has what the folder has seen of it, before any
+// read model is made again, and watches it until Close.
 func (k *kept) watchLog(ctx context.Context, data string, store *eventstore.Store, alone bool, logger *slog.Logger) (*seen, *known.Watch, error) {
 	s, err := readSeen(ctx, data, store)
 	if err != nil {
@@ -178,7 +179,7 @@ func (s *seen) dropLost(ctx context.Context, whole *known.Watch, logger *slog.Lo
 
 // CheckWhole looks once whether a log has what a folder has seen of it, for a
 // sub-command that changes nothing. It waits for no second look, and writes no
-// list of what is lost.
+// list of lost events.
 func CheckWhole(ctx context.Context, data string, store *eventstore.Store) error {
 	s, err := readSeen(ctx, data, store)
 	if err != nil {
