@@ -26,8 +26,8 @@ type Connection struct {
 	Reason string
 }
 
-// Connection returns the state of the connection. It asks no server. A server that refuses
-// a right everywhere counts as away since then.
+// Connection returns the state of the connection. It asks no server. A server
+// that refuses a right everywhere counts as away since then.
 func (s *Store) Connection() Connection {
 	c := s.conn.connection()
 	if refused := s.refused.list(); c.Up && len(refused) > 0 && refused[0].Stream == "" {

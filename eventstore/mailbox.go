@@ -49,8 +49,8 @@ func (m *mailbox[T]) put(ctx context.Context, v T) bool {
 }
 
 // wait returns when there is something to get, or nothing comes any more. It
-// fails when nothing has come for as long as silence, unless that is forEver;
-// what has come by then is worth it.
+// fails when nothing has come for as long as silence, unless that is forEver.
+// Something that has come by then is no failure.
 func (m *mailbox[T]) wait(ctx context.Context, s *session, silence time.Duration) error {
 	select {
 	case <-m.some: // most often so, and a timer would cost more than a message

@@ -157,10 +157,9 @@ func (h *head) first() uint64 {
 	return uint64(max(first, 0))
 }
 
-// goOn is the revision at which a subscriber who would go on at next finds
-// what its history has for it. History passes over what is hidden, and ends
-// with the last revision: what comes after that is delivered, also where
-// truncation reaches further.
+// goOn is the revision of the first visible event for a subscriber who would go
+// on at next. History passes over hidden events and ends with the last revision:
+// later events are delivered, also where truncation reaches further.
 func (h *head) goOn(next uint64) uint64 {
 	return max(next, min(h.first(), uint64(h.last+1)))
 }
