@@ -244,14 +244,23 @@ func (c *Claim) refuseAll() {
 
 // refresh reads the stream, and refuses the processes that have asked.
 func (c *Claim) refresh(ctx context.Context) error {
-	for {
+	refused, right := c.stream.store.refused, need{RightRead, ServiceStream}
+	for second := false; ; {
 		r, err := c.stream.read(ctx, c.stream.store.cfg.Wait)
+		if errors.Is(err, ErrDenied) || errors.Is(err, ErrCredentials) {
+			again, denied := refused.met(ctx, err, right, second)
+			if second = true; again {
+				continue // with the credentials that the file has now
+			}
+			return denied
+		}
 		if errors.Is(err, ErrClaimTombstoned) {
 			c.end(fmt.Errorf("%w: %w", ErrClaimGone, err))
 		}
 		if err != nil {
 			return err
 		}
+		refused.release(right)
 		c.mu.Lock()
 		step := c.stream.state.see(r.view, r.sent, c.stream.clock(), r.on)
 		c.mu.Unlock()

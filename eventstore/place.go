@@ -89,7 +89,7 @@ func (s *Store) seek(ctx context.Context, p Place) (r Recorded, found bool, err 
 		}
 		break
 	}
-	if err != nil && passing(err) {
+	if err != nil && passing(err) && !errors.Is(err, ErrRefused) {
 		return Recorded{}, false, err
 	}
 	// The stream is not there, or it was deleted, truncated or closed to this user.

@@ -210,6 +210,7 @@ func (r *refusals) met(ctx context.Context, err error, n need, second bool) (aga
 		return false, err
 	}
 	r.counted(n.right)
+	second = second || n.stream != "" && r.holds(n)
 	answer := r.ask(ctx, n.right)
 	switch {
 	case answer == nil && !second && !isOpen:
@@ -226,6 +227,14 @@ func (r *refusals) met(ctx context.Context, err error, n need, second bool) (aga
 		return false, err
 	}
 	return false, &refusedError{err}
+}
+
+// holds reports whether a refusal is known already.
+func (r *refusals) holds(n need) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, there := r.held[n]
+	return there
 }
 
 // ask runs one round of the probe, or waits for one that began after the call.

@@ -141,6 +141,9 @@ func takeUpBy[T any](ctx context.Context, s *Store, n need, bound time.Duration,
 			moved = moved || !isConfirmation(v)
 			return take(v)
 		})
+		if (moved || err == nil) && n.stream != "" {
+			s.refused.release(n)
+		}
 		if taker, ok := errors.AsType[*takerError](err); ok {
 			return taker.err
 		}

@@ -139,6 +139,12 @@ func (p *Projection) fill(ctx context.Context, f *file, until bound, at *atomic.
 		ledger: p.runner.cfg.Ledger, model: p.model, file: f, until: until,
 		received: p.runner.Saw, heard: func() {}, advanced: func(m Mark, _ int) { at.Store(m.Ledger) }, forgot: func() {},
 	}
+	if f.mark.Ledger == 0 {
+		if err := p.runner.refusal(); err != nil {
+			return err
+		}
+	}
+	pause := pauses()
 	for {
 		err := p.onSession(ctx, &w)
 		if err == nil {
@@ -149,7 +155,13 @@ func (p *Projection) fill(ctx context.Context, f *file, until bound, at *atomic.
 			return f.index(ctx)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case !errors.Is(err, eventstore.ErrReplaced):
+		case errors.Is(err, eventstore.ErrReplaced):
+		case errors.Is(err, eventstore.ErrUnavailable): // what is filled in already is kept
+			select {
+			case <-time.After(pause.NextBackOff()):
+			case <-ctx.Done():
+			}
+		default:
 			return err
 		}
 	}
@@ -161,9 +173,6 @@ var errOtherLog = errors.New("the log no longer has what was read from it; begin
 // onSession waits until the gate passes a session, for a follower that fills a
 // file, and sees that the log still has what is in the file.
 func (p *Projection) onSession(ctx context.Context, w *follower) (err error) {
-	if err := p.runner.refusal(); err != nil {
-		return err
-	}
 	if w.on, err = p.runner.pass(ctx); err != nil || w.on == 0 {
 		return err
 	}

@@ -39,6 +39,10 @@ func Compare(ctx context.Context, store *eventstore.Store, left []projections.Le
 	}
 	if d.Known.Ledger == 0 { // an append that no read model had yet
 		for _, l := range left {
+			if l.Mark.EventID == d.Known.ID {
+				d.Known.Ledger = l.Mark.Ledger
+				break
+			}
 			d.Known.Ledger = max(d.Known.Ledger, l.Mark.Ledger+1)
 		}
 	}

@@ -90,7 +90,8 @@ func look(ctx context.Context, store *eventstore.Store, places []*eventstore.Pla
 			if v.worst == eventstore.InPlace {
 				v.worst = where
 			}
-		case where == eventstore.Rewritten, where == eventstore.Missing && v.worst != eventstore.Rewritten:
+		case where == eventstore.InPlace, where == eventstore.Missing && v.worst == eventstore.Rewritten:
+		case where != v.worst || p.Ledger > v.place.Ledger: // the newest of those that are as badly off
 			v.worst, v.place = where, *p
 		}
 	}

@@ -123,7 +123,7 @@ func (w *Watch) failed(err error) {
 	close(w.changed)
 	w.changed = make(chan struct{})
 	w.mu.Unlock()
-	if before == nil || before.Error() != err.Error() {
+	if !errors.Is(err, eventstore.ErrUnavailable) && (before == nil || before.Error() != err.Error()) {
 		w.Logger.Warn("the search for the newest known event failed", "error", err)
 	}
 }
@@ -150,11 +150,11 @@ func (w *Watch) settle(ctx context.Context, session eventstore.SessionID) (bool,
 		again := &MissingError{Known: v.place, Again: w.missed.Add(w.LookAgain)}
 		found = again
 		if w.Alone || w.due && session > w.late {
-			w.conclude(session, 0, v.place, again) // no command is accepted while both are compared
+			w.hold(session, v.place, again)
 			found, err = w.compare(ctx, v.place)
 		}
 	case eventstore.Rewritten:
-		w.conclude(session, 0, v.place, ErrUndecided)
+		w.hold(session, v.place, ErrUndecided)
 		found, err = w.compare(ctx, v.place)
 	default:
 		w.missed, w.due = time.Time{}, false
@@ -164,6 +164,14 @@ func (w *Watch) settle(ctx context.Context, session eventstore.SessionID) (bool,
 	}
 	w.conclude(session, asked, v.place, found)
 	return true, nil
+}
+
+// hold has nothing taken while the log and what is known are compared. A log that
+// is known to be set back stays so.
+func (w *Watch) hold(session eventstore.SessionID, p eventstore.Place, why error) {
+	if w.SetBack() == nil {
+		w.conclude(session, 0, p, why)
+	}
 }
 
 // Accept accepts the log as it is from now on, because an admin has accepted the
@@ -312,6 +320,17 @@ func (w *Watch) Pass(ctx context.Context) (eventstore.SessionID, error) {
 func (w *Watch) Refusal() error {
 	now, _ := w.finding()
 	return now.err
+}
+
+// Because is why commands wait or are refused, for operators; nil while the log
+// is known to be whole. A store that is away is reported elsewhere.
+func (w *Watch) Because() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now.err == nil && w.trouble.err != nil && !errors.Is(w.trouble.err, eventstore.ErrUnavailable) {
+		return fmt.Errorf("the newest event that this folder has seen could not be looked for: %w", w.trouble.err)
+	}
+	return w.now.err
 }
 
 // SetBack returns the verdict when the log was set back, else nil.

@@ -52,11 +52,25 @@ func (s *Service) watchClaim() error {
 		return err
 	}
 	// A server that was restored from an older backup has lost the claim, too. The
-	// service then stays, to show the log as it is and to name the loss.
-	if _, setBack := errors.AsType[*known.SetBackError](s.LogWhole(s.runCtx)); setBack {
-		return nil
+	// service then stays, to show the log as it is and to name the lost events,
+	// until the log is whole again.
+	for {
+		whole := s.LogWhole(s.runCtx)
+		if _, setBack := errors.AsType[*known.SetBackError](whole); setBack {
+			_, whole = s.whole.Pass(s.runCtx)
+		}
+		switch {
+		case whole == nil:
+			return err
+		case s.runCtx.Err() != nil:
+			return nil
+		}
+		select { // the look could not be finished
+		case <-time.After(time.Second):
+		case <-s.runCtx.Done():
+			return nil
+		}
 	}
-	return err
 }
 
 // stopWait is how long requests that are under way may take when the service

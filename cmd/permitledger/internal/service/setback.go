@@ -68,7 +68,7 @@ func (s *seen) places() []*eventstore.Place {
 			all = append(all, &place)
 		}
 	}
-	if newest, some := s.store.Newest(); some {
+	if newest, some := s.store.Newest(); some && !holds(all, newest.ID) {
 		all = append(all, &newest)
 	}
 	return all

@@ -163,7 +163,7 @@ func (l *leader) store() *eventstore.Store {
 func (l *leader) config(data string, change ...func(*service.Config)) func(*service.Config) {
 	return func(cfg *service.Config) {
 		cfg.Data, cfg.EventStore, cfg.DemoClock = data, "esdb://"+l.proxy.Addr()+"?tls=false&discoveryInterval=10", time.Time{}
-		cfg.LookAgain = 20 * time.Millisecond
+		cfg.LookAgain, cfg.ClaimScale = 20*time.Millisecond, 0.04
 		for _, f := range change {
 			f(cfg)
 		}
@@ -557,7 +557,7 @@ func TestServiceSaysWhichNumbersAStoppedAuditCannotList(t *testing.T) {
 func TestServiceWaitsForALeaderThatHasTheNewestEvent(t *testing.T) {
 	p := makePast(t, 0)
 	l, data := p.lead(p.last), copyOf(t, p.data)
-	s := l.serve(data, func(cfg *service.Config) { cfg.LookAgain = time.Hour })
+	s := l.serve(data, func(cfg *service.Config) { cfg.LookAgain, cfg.ClaimScale = time.Hour, 1 })
 	p.settle(s, false)
 	before := events(t, s.Ledger.Store())
 	l.replace(p.copies[2])

@@ -51,7 +51,7 @@ func (s *Service) awaitStore(ctx context.Context, store *eventstore.Store) error
 // because tells readers of /readyz what does not work beside the read models.
 func (s *Service) because() []string {
 	reasons := append(s.reactor.Because(), s.losses.reasons(s.papers)...)
-	if err := s.whole.Refusal(); err != nil {
+	if err := s.whole.Because(); err != nil {
 		reasons = append(reasons, err.Error())
 	}
 	store := s.Ledger.Store()
