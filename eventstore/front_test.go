@@ -175,10 +175,6 @@ func faithful(other func(n int, b batches, req *streams.BatchAppendReq) (done bo
 	}
 }
 
-func streamOf(req *streams.BatchAppendReq) string {
-	return string(req.GetOptions().GetStreamIdentifier().GetStreamName())
-}
-
 // passOn passes a call on to the node, message by message.
 func (f *front) passOn(_ any, wire grpc.ServerStream) error {
 	ctx := wire.Context()

@@ -105,7 +105,9 @@ func TestRefusedStreamIsRetriedAfterPause(t *testing.T) {
 			time.Sleep(time.Second)
 			if r.known(n) == nil {
 				sent++
-				r.hold(n, denied)
+				if again, _ := r.met(t.Context(), denied, n, false); again {
+					t.Fatal("a stream that is known to be refused is tried twice at once")
+				}
 			}
 			if r.known(need{RightWrite, "permit-2"}) != nil {
 				t.Fatal("another stream is refused")

@@ -155,6 +155,36 @@ func TestOneStreamIsRefusedByItsOwnList(t *testing.T) {
 	o.logged("event store refuses", 2)
 }
 
+// A stream may be closed to readers only. Reads go on by themselves once it is
+// opened, however often they were refused, and the event in it is not missing.
+func TestReadsOfOneStreamGoOnWhenItIsOpened(t *testing.T) {
+	o := observe(t)
+	at := appendOne(t, o.leo, "permit-1", eventstore.NoStream())
+	id := collect(t, o.leo.Read(t.Context(), "permit-1", 0))[0].ID.String()
+	putJSON(t, o.client, "$$permit-1", `{"$acl":{"$r":"$admins"}}`)
+	read := func() (err error) {
+		for _, err = range o.leo.Read(t.Context(), "permit-1", 0) {
+		}
+		return err
+	}
+	o.refused(read(), eventstore.ErrDenied, "permit-1")
+	place := eventstore.Place{Stream: "permit-1", ID: id, Position: at.Position}
+	if where, _, err := o.leo.Locate(t.Context(), place); err != nil || where != eventstore.InPlace {
+		t.Errorf("the event of the closed stream is %v, %v", where, err)
+	}
+	putJSON(t, o.client, "$$permit-1", `{"$acl":{"$r":"leo"}}`)
+	for read() != nil { // it is asked for again once a second at first
+	}
+	for range 50 {
+		if err := read(); err != nil {
+			t.Fatalf("after the stream was opened: %v", err)
+		}
+	}
+	if refused := o.leo.Refused(); len(refused) != 0 {
+		t.Errorf("afterwards: %v", refused)
+	}
+}
+
 // A try without an answer may have been written. A refusal of the next one does
 // not say that it was not.
 func TestRefusalAfterUnknownOutcomeLeavesItUnknown(t *testing.T) {

@@ -111,6 +111,7 @@ func (e *groupEntry) fromPosition(ctx context.Context, commit, prepare uint64) e
 // Create makes a group.
 func (s persistentService) Create(ctx context.Context, req *persistent.CreateReq) (*persistent.CreateResp, error) {
 	o := req.GetOptions()
+	//lint:ignore SA1019 clients still send the strategy in this member
 	if err := checkEnum(ctx, o.GetSettings().GetNamedConsumerStrategy()); err != nil {
 		return nil, err
 	}

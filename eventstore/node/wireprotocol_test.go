@@ -168,6 +168,7 @@ func TestUnknownEnumerationValueIsRefused(t *testing.T) {
 	}
 	groups := persistent.NewPersistentSubscriptionsClient(dial(t, n))
 	_, err := groups.Create(timeout(t), &persistent.CreateReq{Options: &persistent.CreateReq_Options{
+		//lint:ignore SA1019 clients still send the strategy in this member
 		GroupName: "g", Settings: &persistent.CreateReq_Settings{NamedConsumerStrategy: 9},
 	}})
 	if status.Code(err) != codes.InvalidArgument {

@@ -34,3 +34,26 @@ func TestServiceNamesALostAppendThatNoReadModelHas(t *testing.T) {
 	s.FollowModels()
 	s.StartTimers()
 }
+
+// The newest acknowledged append and the mark of a read model are one event, of
+// which only the mark has the number.
+func TestServiceNamesTheNumberOfItsOwnNewestEvent(t *testing.T) {
+	p := makePast(t, 0)
+	l, data := p.lead(p.last), copyOf(t, p.data)
+	s := l.serve(data, func(cfg *service.Config) { cfg.HoldTimers = true })
+	before := uint64(len(events(t, s.Ledger.Store())))
+	newClient(t, s).as("olga").post("/accounts", `{"name":"Last"}`).want(201)
+	if err := s.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	newest := uint64(len(events(t, s.Ledger.Store())))
+	l.replace(p.last)
+	lost, ok := errors.AsType[*known.SetBackError](s.LogWhole(t.Context()))
+	if !ok || lost.Known.Ledger != newest || lost.Agreed != before {
+		t.Errorf("the verdict is %v, want number %d and agreement up to %d", lost, newest, before)
+	}
+	if l := listIn(t, data); l.NotListed != nil || len(l.Events) != int(newest-before) {
+		t.Errorf("the list is %+v", l)
+	}
+	s.StartTimers()
+}
