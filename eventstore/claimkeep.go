@@ -19,6 +19,10 @@ type Claim struct {
 	stop   context.CancelFunc
 	ended  chan struct{} // closed when keep has ended
 
+	// Owned by keep.
+	goneSince time.Time // when a read first did not show the claim; zero: it did
+	late      SessionID // a later session was made long enough after that; 0: none yet
+
 	mu      sync.Mutex
 	err     error       // why nothing may be done any more; guarded by mu
 	failed  error       // of the newest read; guarded by mu
@@ -117,7 +121,7 @@ func (c *Claim) Because() error {
 		return c.err
 	}
 	now := c.stream.clock()
-	if c.stream.state.fresh(now, c.stream.state.session) {
+	if on := c.stream.state.session; on != 0 && c.stream.state.fresh(now, on) {
 		return nil
 	}
 	text := fmt.Sprintf("the claim on the event store was last confirmed %s ago, and the service does nothing without it", now.since(c.stream.state.counted).Round(time.Second))
@@ -270,8 +274,9 @@ func (c *Claim) refresh(ctx context.Context) error {
 		case stepTaken:
 			return c.end(&ClaimedError{By: r.view.last.claim})
 		case stepGone:
-			return c.end(ErrClaimGone)
+			return c.missed(r.on)
 		}
+		c.goneSince = time.Time{}
 		revision, sent, on, err := c.stream.write(ctx, stepRefuse, r.view)
 		if err == nil {
 			c.mu.Lock()
@@ -284,6 +289,27 @@ func (c *Claim) refresh(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// missed is for a read that does not show the claim. One miss is no verdict,
+// because a server that led once may have answered. The claim is not confirmed
+// meanwhile, so nothing is done, and a session that is made late enough decides.
+func (c *Claim) missed(on SessionID) error {
+	c.mu.Lock()
+	c.stream.state.session = 0 // an earlier read counts no more
+	c.mu.Unlock()
+	store := c.stream.store
+	newest, _ := store.Session()
+	switch now := time.Now(); {
+	case c.goneSince.IsZero():
+		c.goneSince, c.late = now, 0
+	case c.late != 0 && on > c.late:
+		return c.end(ErrClaimGone)
+	case c.late == 0 && now.Sub(c.goneSince) >= c.stream.state.times.missed:
+		c.late = newest
+		store.Renew()
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, ErrClaimGone)
 }
 
 // end notes why nothing may be done any more. The first reason stays.

@@ -31,6 +31,7 @@ type claimTimes struct {
 	counts  time.Duration // how long a read counts
 	silence time.Duration // how long a newcomer waits for an answer
 	poll    time.Duration // from one read of a newcomer to the next
+	missed  time.Duration // how much later a claim that is gone is looked for on a new session
 	release time.Duration // how long a stop may take to release the claim
 }
 
@@ -40,7 +41,7 @@ func claimTimesOf(scale float64) claimTimes {
 		scale = 1
 	}
 	of := func(seconds float64) time.Duration { return time.Duration(seconds * scale * float64(time.Second)) }
-	return claimTimes{every: of(4), counts: of(10), silence: of(25), poll: of(0.25), release: 2 * time.Second}
+	return claimTimes{every: of(4), counts: of(10), silence: of(25), poll: of(0.25), missed: of(30), release: 2 * time.Second}
 }
 
 // The types of the events in ServiceStream.

@@ -21,10 +21,13 @@ type Guard func(ctx context.Context, on SessionID) error
 // another one by now.
 var ErrReplaced = errors.New("the connection to the event store was replaced")
 
-// AddGuard adds a guard, which is asked before those that are there: the claim
-// on the store is added first and asked last, because its answer gets old while
-// another guard waits. Call it before the store is used by several goroutines.
-func (s *Store) AddGuard(g Guard) { s.guards = append([]Guard{g}, s.guards...) }
+// AddGuard adds a guard behind those that are there. Call it before the store
+// is used by several goroutines.
+func (s *Store) AddGuard(g Guard) { s.guards = append(s.guards, g) }
+
+// AddFirstGuard adds a guard before those that are there. It is for one that may
+// wait: the answer of the claim gets old meanwhile.
+func (s *Store) AddFirstGuard(g Guard) { s.guards = append([]Guard{g}, s.guards...) }
 
 // Session returns the newest session that was made, 0 for none yet, and a
 // channel that is closed when the next one is made.

@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"permitledger/cmd/permitledger/internal/folder"
 	"permitledger/eventstore/node"
 )
 
@@ -200,4 +203,57 @@ func TestFoldersWithOddNamesWork(t *testing.T) {
 		})
 	}
 	other.terminate()
+}
+
+// Peers that are silent, or that send a body and stop, do not hold up a stop.
+func TestServeStopsWhateverPeersDo(t *testing.T) {
+	data := filepath.Join(place(t), "data")
+	for name, again := range map[string]bool{"one signal": false, "two signals": true} {
+		t.Run(name, func(t *testing.T) {
+			r := launch(t, append(serveArgs(t, data), "--log-level", "warn")...)
+			http := strings.TrimSuffix(strings.TrimPrefix(r.address, "http://"), "/api/v1")
+			for _, peer := range []struct{ network, address, says string }{
+				{"tcp", http, ""},
+				{"tcp", http, "POST /api/v1/accounts HTTP/1.1\r\nHost: x\r\n"},
+				{"tcp", http, "POST /api/v1/accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer alex\r\nIdempotency-Key: k\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"},
+				{"unix", filepath.Join(data, folder.AdminSocket), ""},
+				{"unix", filepath.Join(data, folder.NodeSocket), ""},
+				{"unix", filepath.Join(data, folder.NodeSocket), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
+			} {
+				c, err := net.Dial(peer.network, peer.address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				if _, err := c.Write([]byte(peer.says)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began := time.Now()
+			if again {
+				ended := make(chan error, 1)
+				go func() { ended <- r.cmd.Wait() }()
+				signals := time.NewTicker(20 * time.Millisecond)
+				defer signals.Stop()
+				for n := 0; ; n++ {
+					_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+					select {
+					case <-ended:
+						if code := r.cmd.ProcessState.ExitCode(); n == 0 || code != -1 {
+							t.Errorf("it ended with code %d after %d signals, and not by a later one", code, n+1)
+						}
+						return
+					case <-signals.C:
+					}
+				}
+			}
+			if code := r.terminate(); code != 0 {
+				t.Errorf("exit code %d:\n%s", code, r.said())
+			}
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			contains(t, r.said(), "did not end in time were broken off")
+		})
+	}
 }

@@ -43,7 +43,7 @@ const (
 	maxMessage = 16<<20 - 10000
 
 	// closeWait is how long Close lets requests finish.
-	closeWait = 5 * time.Second
+	closeWait = 4 * time.Second
 
 	// handshakeWait is how long a new connection may take to speak gRPC.
 	handshakeWait = 10 * time.Second

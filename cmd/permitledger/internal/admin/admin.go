@@ -30,7 +30,7 @@ import (
 var ErrNotRunning = errors.New("nothing runs on this folder")
 
 // stopTime is how long a request under way may take to notice the end.
-const stopTime = 5 * time.Second
+const stopTime = time.Second
 
 // Serve listens in a folder that this process holds by a lock, so that a socket
 // which is there was left behind. stop breaks off what is under way: it can be
@@ -60,10 +60,22 @@ func Serve(dir string, routes http.Handler, logger *slog.Logger) (stop func() er
 	return func() error {
 		cancel()
 		defer func() { <-ended }()
-		wait, done := context.WithTimeout(context.Background(), stopTime)
-		defer done()
-		return server.Shutdown(wait)
+		_, err := Stop(server, stopTime, logger)
+		return err
 	}, nil
+}
+
+// Stop ends an HTTP server. It takes no more requests, lets those under way
+// finish for a while, and then breaks off the rest, whatever their peers do.
+// whole reports that there was nothing to break off.
+func Stop(server *http.Server, within time.Duration, logger *slog.Logger) (whole bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	if err = server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err == nil, err
+	}
+	logger.Warn("requests or connections that did not end in time were broken off", "after", within)
+	return false, server.Close()
 }
 
 // Handle makes a handler of a function from one JSON document to another.

@@ -18,6 +18,10 @@ import (
 // to its last requests.
 const sentWait = 5 * time.Second
 
+// requestWait is how long other requests may take when the service stops. With
+// what comes after them a stop takes less than 10 seconds.
+const requestWait = 3 * time.Second
+
 // claimStore claims an event store of its own, so that no second service writes
 // there. With the embedded node the lock of keep has the same effect.
 func (s *Service) claimStore(ctx context.Context) (err error) {
@@ -79,7 +83,7 @@ func (s *Service) stopWait() time.Duration {
 	if s.claim != nil && s.claim.Err() != nil {
 		return sentWait
 	}
-	return 10 * time.Second
+	return requestWait
 }
 
 // claimed makes the payment provider and the mail wait until the claim on the

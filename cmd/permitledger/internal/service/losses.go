@@ -25,9 +25,17 @@ type LostKeysError struct {
 
 // Error counts the losses and ends with the two possible next steps.
 func (e *LostKeysError) Error() string {
-	return fmt.Sprintf("the keep folder is older than the log: it lacks the keys of %d persons and %d documents that the log uses since ledger number %d (event %s). "+
+	return fmt.Sprintf("the keep folder is older than the log: it lacks the keys of %s and %s that the log uses since ledger number %d (event %s). "+
 		"Bring over the keep folder that was used last. Only if there is none, start once with --accept-lost-keys=%d: "+
-		"the data of these persons then stays unreadable", e.Persons, e.Documents, e.Since, e.Event, e.number())
+		"the data of these persons then stays unreadable", counted(e.Persons, "person"), counted(e.Documents, "document"), e.Since, e.Event, e.number())
+}
+
+// counted is a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // number is the number that an operator must name to go on.
@@ -215,7 +223,7 @@ func (l *lossReport) reasons(papers *documents.Store) []string {
 	if l.keys+missing == 0 {
 		return nil
 	}
-	reason := fmt.Sprintf("the keep folder lacks the keys of %d persons and %d documents that the log uses", l.keys, missing)
+	reason := fmt.Sprintf("the keep folder lacks the keys of %s and %s that the log uses", counted(l.keys, "person"), counted(missing, "document"))
 	if len(l.met) > 0 {
 		reason += "; since this start: " + strings.Join(l.met, "; ")
 	}

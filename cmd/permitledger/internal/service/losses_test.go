@@ -102,7 +102,7 @@ func TestStartRefusesAKeepFolderThatIsOlderThanTheLog(t *testing.T) {
 			t.Error(err)
 		}
 		ready := c.as("").get("/readyz").want(200).is("state", "degraded")
-		if !strings.Contains(string(ready.raw), "the keys of 1 persons and 2 documents") {
+		if !strings.Contains(string(ready.raw), "the keys of 1 person and 2 documents") {
 			t.Errorf("/readyz: %s", ready.raw)
 		}
 	}

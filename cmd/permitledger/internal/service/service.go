@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"permitledger/cmd/permitledger/internal/admin"
 	"permitledger/cmd/permitledger/internal/api"
 	"permitledger/cmd/permitledger/internal/clock"
 	"permitledger/cmd/permitledger/internal/desk"
@@ -201,10 +202,8 @@ func (s *Service) Reload(ctx context.Context) {
 func (s *Service) Close() error {
 	var errs []error
 	if s.http != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), s.stopWait())
-		defer cancel()
-		err := s.http.Shutdown(ctx)
-		s.unanswered = err != nil
+		answered, err := admin.Stop(s.http, s.stopWait(), s.cfg.Logger)
+		s.unanswered = !answered
 		errs = append(errs, err)
 	}
 	s.stop()

@@ -96,7 +96,7 @@ func (s *seen) compare(ctx context.Context, p eventstore.Place) (*known.SetBackE
 // embedded node.
 func (s *seen) newWatch(alone bool, lookAgain time.Duration, logger *slog.Logger) *known.Watch {
 	w := known.NewWatch(known.Config{Store: s.store, Places: s.places, Compare: s.compare, Alone: alone, LookAgain: lookAgain, Logger: logger})
-	s.store.AddGuard(w.Guard)
+	s.store.AddFirstGuard(w.Guard)
 	return w
 }
 
