@@ -272,7 +272,14 @@ func (s *Service) openLog(ctx context.Context) error {
 // bindVault ties a new log to this vault. It is the first write of a start to
 // the ledger's streams.
 func (s *Service) bindVault(ctx context.Context) error {
-	return eventstore.BindVault(ctx, s.Ledger, s.vault.ID(), s.firstInstant())
+	bound, err := eventstore.CheckVault(ctx, s.Ledger, s.vault.ID())
+	if err != nil || bound {
+		return err
+	}
+	if err := eventstore.BindVault(ctx, s.Ledger, s.vault.ID(), s.firstInstant()); err != nil {
+		return err
+	}
+	return s.compareKeep(ctx) // from now on the folder shows that its keys belong to a log
 }
 
 // firstInstant is the instant of the first event in an empty log.
