@@ -49,7 +49,7 @@ func TestServeBeforeSetupWritesNothing(t *testing.T) {
 	t.Cleanup(func() { _ = n.Close() })
 	connection := n.ConnectionString() + "&tlsCaFile=" + url.QueryEscape(cert)
 	user, admin := file("user", []byte("ledger:a long password\n")), file("admin", []byte("admin:a long password\n"))
-	args := withoutClock(serveArgs(t, filepath.Join(dir, "data"), "--eventstore", connection, "--eventstore-credentials-file", user))
+	args := realClock(serveArgs(t, filepath.Join(dir, "data"), "--eventstore", connection, "--eventstore-credentials-file", user))
 	contains(t, refused(t, args...), "the event store does not let this user do that", "permitledger setup")
 
 	whole, err := eventstore.WithCredentials(connection, admin)
@@ -71,18 +71,6 @@ func TestServeBeforeSetupWritesNothing(t *testing.T) {
 	}
 	permitledger(t, "setup", "--eventstore", connection, "--eventstore-credentials-file", admin, "--user", "ledger")
 	launch(t, args...).terminate()
-}
-
-// withoutClock leaves the simulated clock out, which a shared log cannot have.
-func withoutClock(args []string) (rest []string) {
-	for i := 0; i < len(args); i++ {
-		if args[i] == "--demo-clock" {
-			i++
-			continue
-		}
-		rest = append(rest, args[i])
-	}
-	return rest
 }
 
 // config check names the service that holds the store, and node copy is refused
