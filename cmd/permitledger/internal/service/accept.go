@@ -9,7 +9,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"permitledger/cmd/permitledger/internal/folder"
@@ -133,7 +132,7 @@ func (s *Service) dropAgain(ctx context.Context, lost *known.SetBackError, now t
 		if e.Type != account.TypeDocumentDropped {
 			continue
 		}
-		person := domain.AccountID(strings.TrimPrefix(e.Stream, account.Stream("")))
+		person := personOf(e.Stream)
 		err := s.again(ctx, person, now, "drop "+e.EventID, e.EventID, func(state account.State) (events []account.Event, err error) {
 			for _, sum := range slices.Sorted(maps.Keys(state.Documents)) {
 				if !s.papers.Has(person, sum) {
